@@ -1,0 +1,1 @@
+"""Generated from protos/counterfoil/v1."""
