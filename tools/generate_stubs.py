@@ -52,9 +52,7 @@ def main() -> None:
             return
         names = {p.name for p in fresh.iterdir()}
         there = {p.name for p in STUBS.iterdir() if p.is_file()} if STUBS.is_dir() else set()
-        _, differing, missing = filecmp.cmpfiles(
-            fresh, STUBS, sorted(names & there), shallow=False
-        )
+        _, differing, missing = filecmp.cmpfiles(fresh, STUBS, sorted(names & there), shallow=False)
         stale = sorted(set(differing) | set(missing) | (names ^ there))
         if stale:
             print(f"stale stubs, run `make stubs`: {', '.join(stale)}", file=sys.stderr)

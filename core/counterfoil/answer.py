@@ -101,9 +101,7 @@ class Flag:
 
     def __post_init__(self) -> None:
         if not self.reasons:
-            raise InvalidInput(
-                Reason.FIELD_MISSING, "a flag says why", field="flags.reasons"
-            )
+            raise InvalidInput(Reason.FIELD_MISSING, "a flag says why", field="flags.reasons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +156,7 @@ class Answer:
         check_time_us(self.assess_time_us, "assess_time")
         if self.status is AnswerStatus.UNAVAILABLE:
             if not self.unavailable_reason:
-                raise InvalidInput(
-                    Reason.FIELD_MISSING, "says why", field="unavailable_reason"
-                )
+                raise InvalidInput(Reason.FIELD_MISSING, "says why", field="unavailable_reason")
             if self.inquiry_hash:
                 check_bytes(self.inquiry_hash, 32, "inquiry_hash")
             return
@@ -203,5 +199,3 @@ def records_commitment(salt: bytes, opening: bytes) -> bytes:
     """SHA-256(0x00 || 32 random bytes || opening)."""
     check_bytes(salt, SALT_BYTES, "salt")
     return hashlib.sha256(b"\x00" + salt + opening).digest()
-
-

@@ -98,9 +98,7 @@ def from_proto(message: pb.Answer) -> Answer:
             member_count=coverage.member_count,
             fresh_percent=coverage.fresh_percent,
             oldest_complete_week=(
-                seconds_from_proto(
-                    coverage.oldest_complete_week, "coverage.oldest_complete_week"
-                )
+                seconds_from_proto(coverage.oldest_complete_week, "coverage.oldest_complete_week")
                 if coverage.HasField("oldest_complete_week")
                 else None
             ),

@@ -283,9 +283,7 @@ class Exposure:
             raise InvalidInput(
                 Reason.TOO_MANY_EVENTS, f"more than {limits.MAX_EVENTS} events", field="events"
             )
-        if self.omitted_count < 0 or (
-            self.omitted_count and len(self.events) < limits.MAX_EVENTS
-        ):
+        if self.omitted_count < 0 or (self.omitted_count and len(self.events) < limits.MAX_EVENTS):
             raise InvalidInput(
                 Reason.FIELD_INVALID,
                 "events are omitted only when the table is full",

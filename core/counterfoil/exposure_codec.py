@@ -211,9 +211,7 @@ def _events_from_proto(table: pb.EventTable) -> tuple[Event, ...]:
         Event(
             kind=to_enum(EventKind, table.kinds[row], "events.kinds"),
             time=table.times[row],
-            product_kind=to_enum(
-                ProductKind, table.product_kinds[row], "events.product_kinds"
-            ),
+            product_kind=to_enum(ProductKind, table.product_kinds[row], "events.product_kinds"),
             amount_band=table.amount_bands[row],
             application_reference=references[row * step : (row + 1) * step],
             currency=currencies[row],

@@ -62,9 +62,7 @@ class Inquiry:
         check_bytes(self.nonce, limits.REFERENCE_BYTES, "nonce")
         check_life(self.create_time_us, self.expire_time_us, Reason.INQUIRY_LIFE_TOO_LONG)
         check_bytes(self.consent_commitment, 32, "consent_commitment")
-        check_bytes(
-            self.application_reference, limits.REFERENCE_BYTES, "application_reference"
-        )
+        check_bytes(self.application_reference, limits.REFERENCE_BYTES, "application_reference")
         if not any(self.application_reference):
             raise InvalidInput(
                 Reason.FIELD_INVALID,
@@ -123,9 +121,7 @@ def check_life(create_time_us: int, expire_time_us: int, too_long: Reason) -> No
     check_time_us(create_time_us, "create_time")
     check_time_us(expire_time_us, "expire_time")
     if expire_time_us <= create_time_us:
-        raise InvalidInput(
-            Reason.FIELD_INVALID, "expires before it was made", field="expire_time"
-        )
+        raise InvalidInput(Reason.FIELD_INVALID, "expires before it was made", field="expire_time")
     if expire_time_us - create_time_us > limits.MAX_INQUIRY_LIFE_SECONDS * 1_000_000:
         raise InvalidInput(
             too_long,

@@ -120,9 +120,7 @@ class RecordKeyRotation:
         check_bytes(self.new_key, 32, "new_key")
         check_time_us(self.create_time_us, "create_time")
         if self.old_key == self.new_key:
-            raise InvalidInput(
-                Reason.FIELD_INVALID, "the new key is the old one", field="new_key"
-            )
+            raise InvalidInput(Reason.FIELD_INVALID, "the new key is the old one", field="new_key")
 
     def encode(self) -> bytes:
         """The payload bytes to sign."""

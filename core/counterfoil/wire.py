@@ -66,7 +66,5 @@ def parse(kind: type[M], data: bytes) -> M:
     try:
         message.ParseFromString(data)
     except DecodeError:
-        raise InvalidInput(
-            Reason.MALFORMED, f"not a serialised {kind.DESCRIPTOR.name}"
-        ) from None
+        raise InvalidInput(Reason.MALFORMED, f"not a serialised {kind.DESCRIPTOR.name}") from None
     return message
