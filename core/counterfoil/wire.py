@@ -7,14 +7,11 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from . import limits
-from .dsse import Envelope, Signature
+from .dsse import MAX_SIGNATURES, Envelope, Signature
 from .errors import InvalidInput, Reason
 from .v1 import envelope_pb2 as pb
 
 M = TypeVar("M", bound=Message)
-
-MAX_SIGNATURES = 16
-"""Signatures of one envelope."""
 
 
 def envelope_to_proto(envelope: Envelope) -> pb.Envelope:
