@@ -21,7 +21,7 @@ def git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def bases() -> list[str]:
     """Each landed state there is to compare with, once."""
-    commits = {}
+    commits: dict[str, str] = {}
     for name in BASES:
         found = git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         if found.returncode == 0 and git("cat-file", "-e", f"{name}:protos").returncode == 0:

@@ -19,7 +19,7 @@ from .answer import (
 )
 from .dsse import Envelope
 from .errors import Reason, VerificationError
-from .fields import to_enum
+from .fields import to_enum, to_number
 from .inquiry import inquiry_hash
 from .keys import PublicKey
 from .timestamps import (
@@ -38,7 +38,7 @@ def to_proto(answer: Answer) -> pb.Answer:
         member_count=answer.coverage.member_count,
         fresh_percent=answer.coverage.fresh_percent,
         exclusions=[
-            pb.Exclusion(reason=e.reason.value, lender_count=e.lender_count)
+            pb.Exclusion(reason=to_number(e.reason), lender_count=e.lender_count)
             for e in answer.coverage.exclusions
         ],
     )
@@ -51,7 +51,7 @@ def to_proto(answer: Answer) -> pb.Answer:
         issuer=answer.issuer,
         inquiry_hash=answer.inquiry_hash,
         assess_time=micros_to_proto(answer.assess_time_us),
-        status=answer.status.value,
+        status=to_number(answer.status),
         policy_version=answer.policy_version,
         policy_hash=answer.policy_hash,
         tree_size=answer.tree_size,
@@ -155,14 +155,14 @@ def _flag_to_proto(flag: Flag) -> pb.Flag:
         clearing.clear_time.CopyFrom(seconds_to_proto(flag.clearing.clear_time))
     return pb.Flag(
         code=flag.code,
-        severity=flag.severity.value,
+        severity=to_number(flag.severity),
         reasons=[
             pb.FlagReason(
                 code=reason.code,
                 indicator=reason.indicator,
                 observed=reason.observed,
                 threshold=reason.threshold,
-                severity=reason.severity.value,
+                severity=to_number(reason.severity),
             )
             for reason in flag.reasons
         ],

@@ -24,7 +24,7 @@ from .exposure import (
     Role,
     SubjectKind,
 )
-from .fields import to_enum
+from .fields import to_enum, to_number
 from .timestamps import seconds_from_proto, seconds_to_proto
 from .v1 import exposure_pb2 as pb
 
@@ -40,14 +40,14 @@ def encode(exposure: Exposure) -> bytes:
         token=exposure.token,
         token_epoch=exposure.token_epoch,
         effective_time=seconds_to_proto(exposure.effective_time),
-        subject_kind=exposure.subject_kind.value,
-        institution_kind=exposure.institution_kind.value,
+        subject_kind=to_number(exposure.subject_kind),
+        institution_kind=to_number(exposure.institution_kind),
         facilities=[facility_to_proto(facility) for facility in exposure.facilities],
         payment_histories=[
             pb.PaymentHistory(
                 currency=history.currency,
                 latest_month=history.latest_month,
-                statuses=[status.value for status in history.statuses],
+                statuses=[to_number(status) for status in history.statuses],
                 due_minor=history.due_minor,
                 paid_minor=history.paid_minor,
             )
@@ -59,7 +59,7 @@ def encode(exposure: Exposure) -> bytes:
             pb.IncomeEvidence(
                 band=exposure.income.band,
                 currency=exposure.income.currency,
-                source=exposure.income.source.value,
+                source=to_number(exposure.income.source),
                 evidence_day=exposure.income.evidence_day,
             )
         )
@@ -117,13 +117,13 @@ def decode(record: bytes) -> Exposure:
 def facility_to_proto(facility: Facility) -> pb.Facility:
     """A facility as a message."""
     return pb.Facility(
-        product_kind=facility.product_kind.value,
-        role=facility.role.value,
+        product_kind=to_number(facility.product_kind),
+        role=to_number(facility.role),
         currency=facility.currency,
         limit_minor=facility.limit_minor,
         outstanding_minor=facility.outstanding_minor,
         instalment_minor=facility.instalment_minor,
-        instalment_cycle=facility.instalment_cycle.value,
+        instalment_cycle=to_number(facility.instalment_cycle),
         next_due_day=facility.next_due_day,
         final_due_day=facility.final_due_day,
         oldest_unpaid_due_day=facility.oldest_unpaid_due_day,
@@ -177,9 +177,9 @@ def _events_to_proto(events: tuple[Event, ...], omitted_count: int) -> pb.EventT
     currencies, currency_indexes = _indexed(event.currency for event in events)
     zones, zone_indexes = _indexed(event.time_zone for event in events)
     return pb.EventTable(
-        kinds=[event.kind.value for event in events],
+        kinds=[to_number(event.kind) for event in events],
         times=[event.time for event in events],
-        product_kinds=[event.product_kind.value for event in events],
+        product_kinds=[to_number(event.product_kind) for event in events],
         amount_bands=[event.amount_band for event in events],
         application_references=b"".join(event.application_reference for event in events),
         currencies=currencies,

@@ -6,7 +6,7 @@ import re
 import zoneinfo
 from enum import IntEnum
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import InvalidInput, Reason
 from .limits import MAX_NAME_CHARACTERS
@@ -68,6 +68,11 @@ def to_enum(kind: type[E], number: int, field: str) -> E:
         raise InvalidInput(
             Reason.ENUM_UNKNOWN, f"not a known {kind.__name__} number", field=field
         ) from None
+
+
+def to_number(member: IntEnum) -> Any:
+    """The proto number of a domain enum; each generated enum has an int type of its own."""
+    return member.value
 
 
 @lru_cache(maxsize=1024)

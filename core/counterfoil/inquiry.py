@@ -10,7 +10,15 @@ from . import limits
 from .amounts import check_amount, check_currency
 from .errors import InvalidInput, Reason
 from .exposure import ProductKind
-from .fields import check_bytes, check_name, check_positive, check_time_us, check_zone, to_enum
+from .fields import (
+    check_bytes,
+    check_name,
+    check_positive,
+    check_time_us,
+    check_zone,
+    to_enum,
+    to_number,
+)
 from .timestamps import micros_from_proto, micros_to_proto
 from .v1 import inquiry_pb2 as pb
 from .wire import parse
@@ -84,10 +92,10 @@ class Inquiry:
             nonce=self.nonce,
             create_time=micros_to_proto(self.create_time_us),
             expire_time=micros_to_proto(self.expire_time_us),
-            purpose=self.purpose.value,
+            purpose=to_number(self.purpose),
             consent_commitment=self.consent_commitment,
             application_reference=self.application_reference,
-            product_kind=self.product_kind.value,
+            product_kind=to_number(self.product_kind),
             amount_minor=self.amount_minor,
             currency=self.currency,
             time_zone=self.time_zone,

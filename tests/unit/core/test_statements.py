@@ -9,6 +9,7 @@ import pytest
 
 from counterfoil import answer_codec, dsse, inquiry, wire
 from counterfoil.answer import (
+    PAYLOAD_TYPE,
     AmountBand,
     Answer,
     AnswerStatus,
@@ -149,7 +150,7 @@ def test_a_flag_without_a_reason_cannot_be_made() -> None:
 
 
 def test_an_answer_verifies_only_against_its_own_inquiry_network_and_issuer() -> None:
-    envelope = dsse.sign(answer_codec.PAYLOAD_TYPE, answer_codec.encode(ANSWER), KEY)
+    envelope = dsse.sign(PAYLOAD_TYPE, answer_codec.encode(ANSWER), KEY)
     asked = INQUIRY.encode()
 
     def verify(**changes: object) -> Answer:
