@@ -1,0 +1,1 @@
+"""Benchmarks: every figure against the bare operation measured in the same run."""
