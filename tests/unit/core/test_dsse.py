@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from counterfoil import dsse
 from counterfoil.dsse import Envelope, Signature
 from counterfoil.errors import InvalidInput, Reason, VerificationError
 from counterfoil.keys import PrivateKey, PublicKey
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TYPE = "application/vnd.counterfoil.test.v1"
 KEY = PrivateKey.load(bytes(range(32)))
@@ -81,9 +82,7 @@ def test_an_envelope_that_the_key_did_not_sign_says_so() -> None:
 @pytest.mark.parametrize("hint", ["", OTHER.public.key_id, "no key at all"])
 def test_a_key_id_is_only_a_hint(hint: str) -> None:
     envelope = dsse.sign(TYPE, b"a payload", KEY)
-    mislabelled = replace(
-        envelope, signatures=(Signature(hint, envelope.signatures[0].signature),)
-    )
+    mislabelled = replace(envelope, signatures=(Signature(hint, envelope.signatures[0].signature),))
     assert dsse.verify(mislabelled, TYPE, KEY.public) == b"a payload"
 
 

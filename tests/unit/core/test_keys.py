@@ -9,13 +9,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-from counterfoil.errors import Reason, VerificationError
-from counterfoil.keys import PrivateKey, PublicKey
 from nacl import bindings
 
-VECTORS = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "rfc8032_ed25519.json").read_text()
-)
+from counterfoil.errors import Reason, VerificationError
+from counterfoil.keys import PrivateKey, PublicKey
+
+VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "rfc8032_ed25519.json").read_text())
 
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 FIELD_PRIME = 2**255 - 19

@@ -6,16 +6,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from counterfoil import merkle
-from counterfoil.errors import InvalidInput, Reason, VerificationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-REFERENCE = json.loads(
-    (Path(__file__).parents[2] / "vectors" / "rfc6962_merkle.json").read_text()
-)
+from counterfoil import merkle
+from counterfoil.errors import InvalidInput, Reason, VerificationError
+
+REFERENCE = json.loads((Path(__file__).parents[2] / "vectors" / "rfc6962_merkle.json").read_text())
 REFERENCE_LEAVES = [merkle.leaf_hash(bytes.fromhex(leaf)) for leaf in REFERENCE["leaves"]]
 REFERENCE_ROOTS = [bytes.fromhex(root) for root in REFERENCE["roots"]]
 
@@ -62,19 +62,19 @@ def assert_consistency_refused(
 
 
 def test_roots_are_those_of_the_reference() -> None:
-    assert merkle.EMPTY_ROOT == REFERENCE_ROOTS[0]
+    assert REFERENCE_ROOTS[0] == merkle.EMPTY_ROOT
     assert [merkle.root(REFERENCE_LEAVES[:size]) for size in range(9)] == REFERENCE_ROOTS
 
 
 @pytest.mark.parametrize("case", REFERENCE["inclusion"])
-def test_inclusion_proofs_are_those_of_the_reference(case: dict) -> None:
+def test_inclusion_proofs_are_those_of_the_reference(case: dict[str, Any]) -> None:
     index, size, proof = case["index"], case["size"], unhex(case["proof"])
     assert merkle.inclusion_proof(REFERENCE_LEAVES[:size], index) == proof
     merkle.verify_inclusion(REFERENCE_LEAVES[index], index, size, proof, REFERENCE_ROOTS[size])
 
 
 @pytest.mark.parametrize("case", REFERENCE["consistency"])
-def test_consistency_proofs_are_those_of_the_reference(case: dict) -> None:
+def test_consistency_proofs_are_those_of_the_reference(case: dict[str, Any]) -> None:
     old, new, proof = case["old_size"], case["new_size"], unhex(case["proof"])
     assert merkle.consistency_proof(REFERENCE_LEAVES[:new], old) == proof
     merkle.verify_consistency(old, new, proof, REFERENCE_ROOTS[old], REFERENCE_ROOTS[new])
@@ -143,9 +143,7 @@ def test_a_rewritten_history_is_refused() -> None:
     for new in range(2, 18):
         for old in range(1, new):
             proof = merkle.consistency_proof(rewritten[:new], old)
-            assert_consistency_refused(
-                old, new, proof, ROOTS[old], merkle.root(rewritten[:new])
-            )
+            assert_consistency_refused(old, new, proof, ROOTS[old], merkle.root(rewritten[:new]))
 
 
 def test_trees_of_one_size_are_consistent_only_when_they_are_one_tree() -> None:
@@ -173,7 +171,7 @@ def test_trees_that_shrink_are_not_consistent(old: int, new: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [b"", bytes(31), bytes(33), "a" * 32, None])
-def test_what_is_not_a_hash_is_refused(bad: object) -> None:
+def test_what_is_not_a_hash_is_refused(bad: Any) -> None:
     proof = merkle.inclusion_proof(LEAVES[:4], 0)
     assert_inclusion_refused(bad, 0, 4, proof, ROOTS[4])
     assert_inclusion_refused(LEAVES[0], 0, 4, [bad, *proof[1:]], ROOTS[4])
