@@ -254,6 +254,18 @@ def open_batch(
     BATCH_ROOT_MISMATCH) or InvalidInput when the statement breaks a rule of its form.
     """
     statement = verify_statement(envelope, key)
+    return OpenedBatch(
+        statement, statement_hash(envelope.payload), check_openings(statement, salts, records)
+    )
+
+
+def check_openings(
+    statement: BatchStatement, salts: bytes, records: Sequence[bytes]
+) -> tuple[bytes, ...]:
+    """The leaf hashes, if these openings are the ones that a verified statement commits to.
+
+    Raises VerificationError: BATCH_COUNT_MISMATCH, BATCH_ROOT_MISMATCH.
+    """
     if len(records) != statement.record_count:
         raise VerificationError(
             Reason.BATCH_COUNT_MISMATCH,
@@ -272,4 +284,4 @@ def open_batch(
             actual=root.hex(),
             field="records",
         )
-    return OpenedBatch(statement, statement_hash(envelope.payload), leaves)
+    return leaves

@@ -81,6 +81,44 @@ class EvaluationRequest:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class PartialEvaluation:
+    """One evaluator's share of a result. Nothing is verified by making one: see `oprf`."""
+
+    evaluator: str
+    generation: int
+    evaluated_elements: tuple[bytes, ...] = field(repr=False)
+    proof: bytes = field(repr=False)
+    """Batch DLEQ proof of RFC 9497: c || s, 64 bytes."""
+
+    def __post_init__(self) -> None:
+        check_name(self.evaluator, "evaluator")
+        check_positive(self.generation, "generation")
+        check_bytes(self.proof, 64, "proof")
+
+    def to_proto(self) -> pb.PartialEvaluation:
+        """As a message."""
+        return pb.PartialEvaluation(
+            evaluator=f"lenders/{self.evaluator}",
+            generation=self.generation,
+            evaluated_elements=b"".join(self.evaluated_elements),
+            proof=self.proof,
+        )
+
+    @classmethod
+    def from_proto(cls, message: pb.PartialEvaluation) -> PartialEvaluation:
+        """From a message; raises InvalidInput."""
+        collection, _, evaluator = message.evaluator.partition("/")
+        if collection != "lenders":
+            raise InvalidInput(Reason.FIELD_INVALID, "not lenders/{lender}", field="evaluator")
+        return cls(
+            evaluator=evaluator,
+            generation=message.generation,
+            evaluated_elements=split_elements(message.evaluated_elements, "evaluated_elements"),
+            proof=message.proof,
+        )
+
+
 def padded_size(count: int) -> int:
     """The smallest padded size that holds `count` elements; EVALUATION_SIZE past the largest."""
     for size in PADDED_SIZES:

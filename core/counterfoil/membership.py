@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from .errors import InvalidInput, Reason
 from .exposure import InstitutionKind
-from .fields import check_bytes, check_name, check_time_us
+from .fields import check_bytes, check_name, check_time_us, to_enum, to_number
 from .timestamps import micros_from_proto, micros_to_proto
 from .v1 import membership_pb2 as pb
 from .wire import parse
@@ -56,6 +56,30 @@ class Member:
     def name(self) -> str:
         """Resource name."""
         return f"lenders/{self.lender}"
+
+    def to_proto(self) -> pb.Member:
+        """As a message."""
+        return pb.Member(
+            name=self.name,
+            institution_kind=to_number(self.institution_kind),
+            roles=[to_number(role) for role in self.roles],
+            state=to_number(self.state),
+            record_key=self.record_key,
+        )
+
+    @classmethod
+    def from_proto(cls, message: pb.Member) -> Member:
+        """From a message; raises InvalidInput."""
+        collection, _, lender = message.name.partition("/")
+        if collection != "lenders":
+            raise InvalidInput(Reason.FIELD_INVALID, "not lenders/{lender}", field="name")
+        return cls(
+            lender=lender,
+            institution_kind=to_enum(InstitutionKind, message.institution_kind, "kind"),
+            roles=tuple(to_enum(MemberRole, role, "roles") for role in message.roles),
+            state=to_enum(MemberState, message.state, "state"),
+            record_key=message.record_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)
