@@ -6,12 +6,16 @@ import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .amounts import check_amount, check_currency
+from .amounts import check_currency
 from .errors import InvalidInput, Reason
 from .fields import check_bytes, check_name, check_time_us
 from .limits import SALT_BYTES
 
 PAYLOAD_TYPE = "application/vnd.counterfoil.answer.v1+protobuf"
+
+
+MAX_SUM_MINOR = 2**63 - 1
+"""The largest joint amount, in minor units: what the wire holds."""
 
 
 class AnswerStatus(IntEnum):
@@ -54,10 +58,10 @@ class AmountBand:
 
     def __post_init__(self) -> None:
         check_currency(self.currency, "joint_outstanding.currency")
-        check_amount(self.low_minor, "joint_outstanding.low_minor")
-        if self.high_minor <= self.low_minor:
+        # A sum over many lenders may exceed what one field of a record may hold.
+        if not 0 <= self.low_minor < self.high_minor <= MAX_SUM_MINOR:
             raise InvalidInput(
-                Reason.FIELD_INVALID, "an empty band", field="joint_outstanding.high_minor"
+                Reason.FIELD_INVALID, "not a band of amounts", field="joint_outstanding"
             )
 
 

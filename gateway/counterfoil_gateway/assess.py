@@ -39,7 +39,7 @@ from .store import values as v
 from .store.base import Store
 
 INQUIRIES_BACK_US = limits.MAX_EVENT_AGE_SECONDS * 1_000_000
-"""How far back inquiries are read: as far as events reach, so that an act's earliest time is known."""
+"""How far back inquiries are read: as far as events, so that an act's earliest time is known."""
 
 
 class TokenLocks:
