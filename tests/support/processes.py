@@ -112,7 +112,7 @@ class Daemon:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-2_000:]
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         assert self.process is not None
         self.process.send_signal(number)
