@@ -32,11 +32,11 @@ days = st.none() | st.integers(0, 40_000)
 references = st.binary(min_size=16, max_size=16)
 
 
-def plain_exposure(token: bytes = b"\x01" * 32, **changes: object) -> Exposure:
+def plain_exposure(**changes: object) -> Exposure:
     """One borrower with one loan, opened by one application."""
     reference = b"\x05" * 16
     fields: dict[str, object] = {
-        "token": token,
+        "token": b"\x01" * 32,
         "token_epoch": 1,
         "effective_time": NOON,
         "subject_kind": SubjectKind.PERSON,
