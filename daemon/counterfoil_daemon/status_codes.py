@@ -62,7 +62,6 @@ _BY_STATUS: dict[StatusCode, tuple[Reason, ...]] = {
         Reason.SEQUENCE_CONFLICT,
         Reason.KEY_IN_USE,
         Reason.INQUIRY_REPLAYED,
-        Reason.APPLICATION_REFERENCE_REUSED,
         Reason.EVALUATION_REPLAYED,
         Reason.REQUEST_ID_CONFLICT,
         Reason.ALREADY_EXISTS,

@@ -10,6 +10,7 @@ import pytest
 from counterfoil import amounts, answer, batch
 from counterfoil.answer import RecordUsed
 from counterfoil.errors import Reason
+from counterfoil_daemon.status_codes import STATUS_OF, TRANSIENT
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs/protocol/README.md").read_text(encoding="utf-8")
@@ -27,10 +28,14 @@ def test_the_protocols_examples_hold() -> None:
     assert told in PROTOCOL
 
 
-def test_every_reason_is_documented_once() -> None:
+def test_the_page_of_errors_is_the_code() -> None:
     text = (ROOT / "docs/protocol/errors.md").read_text(encoding="utf-8")
-    documented = re.findall(r"^\| `([A-Z0-9_]+)` \|", text, re.MULTILINE)
-    assert sorted(documented) == sorted(reason.value for reason in Reason)
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| ([A-Z_]+) \| (yes|no) \|", text, re.MULTILINE)
+    expected = [
+        (reason.value, STATUS_OF[reason].name, "yes" if reason in TRANSIENT else "no")
+        for reason in Reason
+    ]
+    assert rows == expected
 
 
 @pytest.mark.parametrize(
