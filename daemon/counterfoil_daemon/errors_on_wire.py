@@ -49,18 +49,18 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> CounterfoilError:
 
 
 def _from_details(data: bytes) -> CounterfoilError | None:
+    info, retry_after = ErrorInfo(), None
     try:
         status = Status.FromString(data)
+        for detail in status.details:
+            if detail.Is(ErrorInfo.DESCRIPTOR):
+                detail.Unpack(info)
+            elif detail.Is(RetryInfo.DESCRIPTOR):
+                retry = RetryInfo()
+                detail.Unpack(retry)
+                retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     except DecodeError:
         return None
-    info, retry_after = ErrorInfo(), None
-    for detail in status.details:
-        if detail.Is(ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-        elif detail.Is(RetryInfo.DESCRIPTOR):
-            retry = RetryInfo()
-            detail.Unpack(retry)
-            retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     if info.domain != DOMAIN:
         return None
     try:

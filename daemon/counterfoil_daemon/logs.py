@@ -74,7 +74,16 @@ def _explain(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapp
 
 def _withhold(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Drops what must never be written."""
-    for key in list(event):
-        if key in FORBIDDEN or isinstance(event[key], bytes | bytearray | memoryview):
-            event[key] = "<withheld>"
+    for key, value in event.items():
+        event[key] = _clean(key, value)
     return event
+
+
+def _clean(key: object, value: object) -> object:
+    if key in FORBIDDEN or isinstance(value, bytes | bytearray | memoryview):
+        return "<withheld>"
+    if isinstance(value, dict):
+        return {inner: _clean(inner, held) for inner, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(None, held) for held in value]
+    return value

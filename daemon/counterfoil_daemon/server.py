@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,15 @@ class ReloadingCredentials:
 
     def _read(self) -> Any:
         certificate, key, ca = self._files.read()
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                self._files.certificate, self._files.key
+            )
+        except (ssl.SSLError, OSError):
+            # gRPC would take it and then fail every handshake.
+            raise InvalidInput(
+                Reason.CONFIG_INVALID, "certificate and key do not fit", field="tls"
+            ) from None
         return grpc.ssl_server_certificate_configuration(
             [(key, certificate)], root_certificates=ca if self._require_client else None
         )
@@ -137,12 +147,20 @@ Check = Callable[[], Awaitable[None]]
 """Returns if all is well; raises CounterfoilError if not."""
 
 
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]
+    """gRPC health that says NOT_SERVING, not SERVING, until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server_status[""] = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
 class Readiness:
     """Whether the daemon can do its work, by named checks, told to gRPC health and to the web."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = dict(checks)
-        self._servicers: list[health.aio.HealthServicer] = []
+        self._servicers: list[_Health] = []
         self.failing: dict[str, str] = {"start": "not judged yet"}
         """Name and reason of each check that fails; empty when ready."""
 
@@ -153,7 +171,7 @@ class Readiness:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serves grpc.health.v1 on a server."""
-        servicer = health.aio.HealthServicer()
+        servicer = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         self._servicers.append(servicer)
 

@@ -18,7 +18,8 @@ class Web:
 
     def __init__(self, address: str, registry: CollectorRegistry, readiness: Readiness) -> None:
         self._host, self._wanted = split_address(address, "web_listen")
-        if not ipaddress.ip_address(self._host).is_loopback:
+        self._host = self._host.removeprefix("[").removesuffix("]")
+        if not _is_loopback(self._host):
             raise InvalidInput(
                 Reason.CONFIG_INVALID, "metrics are told on loopback only", field="web_listen"
             )
@@ -64,3 +65,12 @@ class Web:
             body=generate_latest(self._registry),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -15,6 +15,7 @@ import structlog
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from prometheus_client import CollectorRegistry
+from unit.daemon.raw import stream, unary
 
 from counterfoil.errors import CounterfoilError, Reason
 from counterfoil.limits import MAX_MESSAGE_BYTES
@@ -39,6 +40,7 @@ from counterfoil_daemon.server import (
 
 ASSESS = "/counterfoil.v1.AssessmentService/Assess"
 SERVE = "/counterfoil.v1.EvaluationService/ServeEvaluations"
+REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 SECRET = "11010519491231002X"
 
 Request = assessment_service_pb2.AssessRequest
@@ -94,7 +96,7 @@ async def call(
     channel: grpc.aio.Channel, data: bytes = b"", timeout: float | None = 5, method: str = ASSESS
 ) -> bytes:
     """A unary call with raw bytes, as a peer with another library could send them."""
-    answer: bytes = await channel.unary_unary(method)(data, timeout=timeout)
+    answer: bytes = await unary(channel, method)(data, timeout=timeout)
     return answer
 
 
@@ -149,12 +151,10 @@ async def test_health_and_reflection_need_no_deadline_and_are_not_counted(
 ) -> None:
     async with serving(registry) as channel:
         await call(channel, timeout=None, method="/grpc.health.v1.Health/Check")
-        info = channel.stream_stream(
-            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-        )
-        stream = info(iter([b"\x3a\x00"]))
-        listed = await stream.read()
-        stream.cancel()
+        listing = stream(channel, REFLECT)(iter([b"\x3a\x00"]))
+        listed = await listing.read()
+        listing.cancel()
+    assert isinstance(listed, bytes)
     assert b"counterfoil.v1.AssessmentService" in listed
     assert "Health" not in str(list(registry.collect()))
     assert "Reflection" not in str(list(registry.collect()))
@@ -291,14 +291,14 @@ async def test_a_stream_needs_no_deadline_and_passes_messages(
 ) -> None:
     async with serving(registry) as channel:
         stub = evaluation_service_pb2_grpc.EvaluationServiceStub(channel)
-        stream = stub.ServeEvaluations()
+        link = stub.ServeEvaluations()
         for number in (1, 2, 3):
-            await stream.write(Up(done=evaluation_service_pb2.EvaluationDone(task_id=number)))
-            answer = await asyncio.wait_for(stream.read(), 5)
+            await link.write(Up(done=evaluation_service_pb2.EvaluationDone(task_id=number)))
+            answer = await asyncio.wait_for(link.read(), 5)
             assert isinstance(answer, Down)
             assert answer.task_id == number
-        await stream.done_writing()
-        assert await stream.code() is grpc.StatusCode.OK
+        await link.done_writing()
+        assert await link.code() is grpc.StatusCode.OK
 
 
 async def test_a_stream_refusal_arrives_with_its_reason(registry: CollectorRegistry) -> None:
@@ -308,9 +308,11 @@ async def test_a_stream_refusal_arrives_with_its_reason(registry: CollectorRegis
             raise CounterfoilError(Reason.ROLE_MISSING, "not an evaluator")
 
     async with serving(registry, serve=refuse) as channel:
-        stream = channel.stream_stream(SERVE)(iter([b""]))
-        assert Down.FromString(await stream.read()).task_id == 1
-        error = await refusal(stream.read())
+        replies = stream(channel, SERVE)(iter([b""]))
+        first = await replies.read()
+        error = await refusal(replies.read())
+    assert isinstance(first, bytes)
+    assert Down.FromString(first).task_id == 1
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
     assert from_rpc_error(error).reason is Reason.ROLE_MISSING
     assert counted(registry, "ServeEvaluations", "ROLE_MISSING") == 1
@@ -320,9 +322,9 @@ async def test_a_malformed_message_ends_a_stream_with_a_reason(
     registry: CollectorRegistry,
 ) -> None:
     async with serving(registry) as channel:
-        stream = channel.stream_stream(SERVE)(iter([b"", b"\xff\xff"]))
-        await stream.read()
-        error = await refusal(stream.read())
+        replies = stream(channel, SERVE)(iter([b"", b"\xff\xff"]))
+        await replies.read()
+        error = await refusal(replies.read())
     assert from_rpc_error(error).reason is Reason.MALFORMED
 
 
@@ -335,9 +337,9 @@ async def test_a_broken_stream_is_internal_and_its_text_stays_inside(
             raise KeyError(SECRET)
 
     async with serving(registry, serve=break_down) as channel:
-        stream = channel.stream_stream(SERVE)(iter([b""]))
-        await stream.read()
-        error = await refusal(stream.read())
+        replies = stream(channel, SERVE)(iter([b""]))
+        await replies.read()
+        error = await refusal(replies.read())
     assert from_rpc_error(error).reason is Reason.INTERNAL
     assert SECRET not in repr(error)
     assert SECRET not in log_stream.getvalue()
@@ -359,10 +361,10 @@ async def test_a_stream_s_handler_cleans_up_when_its_caller_hangs_up(
 
     async with serving(registry, serve=hold) as channel:
         stub = evaluation_service_pb2_grpc.EvaluationServiceStub(channel)
-        stream = stub.ServeEvaluations()
-        await stream.write(Up())
-        await stream.read()
-        stream.cancel()
+        link = stub.ServeEvaluations()
+        await link.write(Up())
+        await link.read()
+        link.cancel()
         await asyncio.wait_for(cleaned.wait(), 5)
 
 

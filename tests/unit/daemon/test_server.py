@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from unit.daemon.pki import Authority
+from unit.daemon.raw import serve, unary
 
 from counterfoil.errors import CounterfoilError, InvalidInput, Reason
 from counterfoil_daemon.lifecycle import Stop
@@ -37,8 +38,7 @@ async def ping(_: bytes, __: Any) -> bytes:
 
 def make_ping_server(behaviour: Any = ping) -> grpc.aio.Server:
     server = make_server()
-    handler = grpc.unary_unary_rpc_method_handler(behaviour)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t", {"Ping": handler}),))
+    serve(server, behaviour)
     return server
 
 
@@ -62,7 +62,7 @@ async def reach(
         f"127.0.0.1:{port}", ca=ca, certificate=certificate, key=key
     ) as channel:
         try:
-            await channel.unary_unary("/t/Ping")(b"", timeout=5)
+            await unary(channel, "/t/Ping")(b"", timeout=5)
         except grpc.aio.AioRpcError as error:
             return error.code()
     return grpc.StatusCode.OK
@@ -129,7 +129,7 @@ async def test_plain_text_gets_nowhere_on_a_tls_port(tmp_path: Path, authority: 
     tls = ReloadingCredentials(authority.write_server(tmp_path), require_client=False)
     async with serving(tls) as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary("/t/Ping")(b"", timeout=5)
+            await unary(channel, "/t/Ping")(b"", timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -145,13 +145,13 @@ async def test_new_files_serve_new_connections_after_a_reload_and_old_ones_live_
         serving(tls) as port,
         secure_channel(f"127.0.0.1:{port}", ca=authority.pem) as channel,
     ):
-        await channel.unary_unary("/t/Ping")(b"", timeout=5)
+        await unary(channel, "/t/Ping")(b"", timeout=5)
         second = serial(authority.write_server(tmp_path))
         assert await served_serial(port) == first
         tls.reload()
         assert await served_serial(port) == second != first
         assert await served_serial(port) == second
-        await channel.unary_unary("/t/Ping")(b"", timeout=5)
+        await unary(channel, "/t/Ping")(b"", timeout=5)
 
 
 async def test_a_reload_takes_the_authority_for_clients_too(
@@ -244,7 +244,7 @@ async def test_a_unix_socket_serves(tmp_path: Path) -> None:
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"unix:{tmp_path}/desk.sock") as channel:
-            assert await channel.unary_unary("/t/Ping")(b"", timeout=5) == b"pong"
+            assert await unary(channel, "/t/Ping")(b"", timeout=5) == b"pong"
     finally:
         await server.stop(None)
 
@@ -261,7 +261,7 @@ async def test_draining_lets_a_call_under_way_finish_and_takes_no_other() -> Non
     port = bind(server, "127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        under_way = asyncio.ensure_future(channel.unary_unary("/t/Ping")(b"", timeout=10))
+        under_way = asyncio.ensure_future(unary(channel, "/t/Ping")(b"", timeout=10))
         await asyncio.wait_for(entered.wait(), 5)
         draining = asyncio.create_task(drain([server], 10))
         async with grpc.aio.insecure_channel(
@@ -277,7 +277,7 @@ async def test_draining_lets_a_call_under_way_finish_and_takes_no_other() -> Non
 
 async def code_of(channel: grpc.aio.Channel) -> grpc.StatusCode:
     try:
-        await channel.unary_unary("/t/Ping")(b"", timeout=0.2)
+        await unary(channel, "/t/Ping")(b"", timeout=0.2)
     except grpc.aio.AioRpcError as error:
         return error.code()
     return grpc.StatusCode.OK

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from unit.daemon.pki import Authority
+from unit.daemon.raw import serve, unary
 
 from counterfoil.errors import CounterfoilError, Reason
 from counterfoil_daemon.server import (
@@ -29,8 +29,7 @@ async def told_lender(folder: Path, authority: Authority, sans: tuple[str, ...])
             return error.reason.value.encode()
 
     server = make_server()
-    handler = grpc.unary_unary_rpc_method_handler(who)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t", {"Who": handler}),))
+    serve(server, who)
     tls = ReloadingCredentials(authority.write_server(folder), require_client=True)
     port = bind(server, "127.0.0.1:0", tls.credentials)
     certificate, key = authority.issue(*sans)
@@ -39,7 +38,7 @@ async def told_lender(folder: Path, authority: Authority, sans: tuple[str, ...])
         async with secure_channel(
             f"127.0.0.1:{port}", ca=authority.pem, certificate=certificate, key=key
         ) as channel:
-            answer: bytes = await channel.unary_unary("/t/Who")(b"", timeout=5)
+            answer = await unary(channel, "/t/Ping")(b"", timeout=5)
     finally:
         await server.stop(None)
     return answer.decode()
