@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -60,8 +60,16 @@ def command(
 class Daemon:
     """One daemon process with its log file."""
 
-    def __init__(self, module: str, arguments: Sequence[str | Path], log: Path, web: int) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str | Path],
+        log: Path,
+        web: int,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._settings = dict(settings or {})
         self.log = log
         self.web = web
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,7 +79,7 @@ class Daemon:
         """Starts it and, unless told otherwise, waits until it is ready."""
         self._file = self.log.open("ab")
         self.process = subprocess.Popen(
-            self._command, stdout=self._file, stderr=self._file, env=environment()
+            self._command, stdout=self._file, stderr=self._file, env=environment() | self._settings
         )
         if wait:
             self.wait_ready()
