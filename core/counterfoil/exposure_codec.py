@@ -24,7 +24,7 @@ from .exposure import (
     Role,
     SubjectKind,
 )
-from .fields import to_enum, to_number
+from .fields import to_enum, to_enums, to_number
 from .timestamps import seconds_from_proto, seconds_to_proto
 from .v1 import exposure_pb2 as pb
 
@@ -99,10 +99,7 @@ def decode(record: bytes) -> Exposure:
             PaymentHistory(
                 currency=history.currency,
                 latest_month=history.latest_month,
-                statuses=tuple(
-                    to_enum(PaymentStatus, status, "payment_histories.statuses")
-                    for status in history.statuses
-                ),
+                statuses=to_enums(PaymentStatus, history.statuses, "payment_histories.statuses"),
                 due_minor=tuple(history.due_minor),
                 paid_minor=tuple(history.paid_minor),
             )
@@ -205,17 +202,21 @@ def _events_from_proto(table: pb.EventTable) -> tuple[Event, ...]:
         return ()
     currencies = _looked_up(table.currencies, table.currency_indexes, rows, "events.currencies")
     zones = _looked_up(table.time_zones, table.time_zone_indexes, rows, "events.time_zones")
-    references = table.application_references
     step = limits.REFERENCE_BYTES
+    packed = table.application_references
+    references = [packed[at : at + step] for at in range(0, rows * step, step)]
     return tuple(
-        Event(
-            kind=to_enum(EventKind, table.kinds[row], "events.kinds"),
-            time=table.times[row],
-            product_kind=to_enum(ProductKind, table.product_kinds[row], "events.product_kinds"),
-            amount_band=table.amount_bands[row],
-            application_reference=references[row * step : (row + 1) * step],
-            currency=currencies[row],
-            time_zone=zones[row],
-        )
-        for row in range(rows)
+        [
+            Event(*row)
+            for row in zip(
+                to_enums(EventKind, table.kinds, "events.kinds"),
+                table.times,
+                to_enums(ProductKind, table.product_kinds, "events.product_kinds"),
+                table.amount_bands,
+                references,
+                currencies,
+                zones,
+                strict=True,
+            )
+        ]
     )
