@@ -80,10 +80,18 @@ def _withhold(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMap
 
 
 def _clean(key: object, value: object) -> object:
-    if key in FORBIDDEN or isinstance(value, bytes | bytearray | memoryview):
+    if _forbidden(key) or isinstance(value, bytes | bytearray | memoryview):
         return "<withheld>"
     if isinstance(value, dict):
-        return {inner: _clean(inner, held) for inner, held in value.items()}
+        return {
+            inner if isinstance(inner, str) else f"<{type(inner).__name__}>": _clean(inner, held)
+            for inner, held in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(None, held) for held in value]
     return value
+
+
+def _forbidden(key: object) -> bool:
+    """Whether a key names what must not be written, alone or as its last word."""
+    return isinstance(key, str) and key.lower().rpartition("_")[2] in FORBIDDEN

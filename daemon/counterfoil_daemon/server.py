@@ -93,7 +93,10 @@ class ReloadingCredentials:
         certificate, key, ca = self._files.read()
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                self._files.certificate, self._files.key
+                self._files.certificate,
+                self._files.key,
+                # A daemon has nobody to ask: a key under a passphrase is refused.
+                password="",
             )
         except (ssl.SSLError, OSError):
             # gRPC would take it and then fail every handshake.
@@ -160,7 +163,7 @@ class Readiness:
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = dict(checks)
-        self._servicers: list[_Health] = []
+        self._servicers: list[tuple[_Health, tuple[str, ...]]] = []
         self.failing: dict[str, str] = {"start": "not judged yet"}
         """Name and reason of each check that fails; empty when ready."""
 
@@ -169,11 +172,11 @@ class Readiness:
         """Whether every check passed when last judged."""
         return not self.failing
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Serves grpc.health.v1 on a server."""
+    def add_to(self, server: grpc.aio.Server, services: Sequence[str] = ()) -> None:
+        """Serves grpc.health.v1 on a server, for the whole and for each of its services."""
         servicer = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-        self._servicers.append(servicer)
+        self._servicers.append((servicer, ("", *services)))
 
     async def judge(self) -> None:
         """Runs every check and tells the result."""
@@ -197,8 +200,9 @@ class Readiness:
 
     async def _tell(self, ready: bool) -> None:
         kind = health_pb2.HealthCheckResponse
-        for servicer in self._servicers:
-            await servicer.set("", kind.SERVING if ready else kind.NOT_SERVING)
+        for servicer, services in self._servicers:
+            for service in services:
+                await servicer.set(service, kind.SERVING if ready else kind.NOT_SERVING)
 
 
 def enable_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:

@@ -192,8 +192,8 @@ async def _serve(
             raise CounterfoilError(Reason.CONFIG_INVALID, "the server's certificate has lapsed")
 
     readiness = Readiness({"store": store.check_writable, "certificate": certificate_valid})
-    readiness.add_to(members)
-    readiness.add_to(enrolment)
+    readiness.add_to(members, MEMBER_SERVICES)
+    readiness.add_to(enrolment, ENROLMENT_SERVICES)
     if settings.serve.reflection:
         enable_reflection(members, MEMBER_SERVICES)
         enable_reflection(enrolment, ENROLMENT_SERVICES)

@@ -363,3 +363,7 @@ def config_show(folder: NodeFolder, config: Path | None, as_json: bool) -> None:
 def _client(folder: NodeFolder, settings: Settings) -> GatewayClient:
     address = settings.gateway.address or folder.pinned().gateway_address
     return GatewayClient(address, folder.tls)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,13 +8,13 @@ import structlog
 
 from counterfoil.dsse import Envelope
 from counterfoil.errors import CounterfoilError, Reason
+from counterfoil.evaluation import PartialEvaluation
 from counterfoil_daemon.lifecycle import Stop
 
 from .config import EvaluatorSettings, PublishingSettings
 from .evaluator import Evaluator, MemberKeys
 from .gateway_client import GatewayClient
 from .link import Link
-from .ports import Partial
 
 log = structlog.get_logger()
 
@@ -60,6 +60,7 @@ class EvaluatingLoop:
                     self._evaluate,
                     self._settings.max_in_flight,
                     self._opened,
+                    self._timeout,
                 )
             except CounterfoilError as error:
                 self._link.note(error)
@@ -83,7 +84,7 @@ class EvaluatingLoop:
         self.serving = True
         log.info("evaluator_serving", token_epoch=self._evaluator.share.token_epoch)
 
-    async def _evaluate(self, request: Envelope) -> Partial:
+    async def _evaluate(self, request: Envelope) -> PartialEvaluation:
         if not self._evaluator.knows(request):
             await self._fetch_members()
         try:

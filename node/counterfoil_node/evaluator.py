@@ -15,13 +15,12 @@ from datetime import datetime
 from counterfoil import dsse, oprf
 from counterfoil.dsse import Envelope
 from counterfoil.errors import CounterfoilError, InvalidInput, Reason, VerificationError
-from counterfoil.evaluation import PAYLOAD_TYPE, EvaluationRequest
+from counterfoil.evaluation import PAYLOAD_TYPE, EvaluationRequest, PartialEvaluation
 from counterfoil.keys import PublicKey
 from counterfoil.limits import MAX_CLOCK_SKEW_SECONDS
 from counterfoil.membership import Member, MemberState
 from counterfoil.timestamps import micros
 
-from .ports import Partial
 from .store.evaluations import EvaluationLedger
 
 
@@ -88,7 +87,7 @@ class Evaluator:
         """Whether the signer is in the member list; when not, a fresh list may help."""
         return self._members.find(envelope) is not None
 
-    async def evaluate(self, envelope: Envelope) -> Partial:
+    async def evaluate(self, envelope: Envelope) -> PartialEvaluation:
         """Evaluates a request once; raises CounterfoilError with the reason to tell.
 
         Checks, cheap ones first: signer, signature, network, lender, epoch, generation, clock,
@@ -106,7 +105,7 @@ class Evaluator:
         evaluated, proof = await asyncio.to_thread(
             oprf.blind_evaluate, self.share.secret, request.blinded_elements
         )
-        return Partial(self._lender, self.share.generation, tuple(evaluated), proof)
+        return PartialEvaluation(self._lender, self.share.generation, tuple(evaluated), proof)
 
     def _check(self, envelope: Envelope) -> EvaluationRequest:
         found = self._members.find(envelope)

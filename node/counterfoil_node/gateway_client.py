@@ -14,7 +14,7 @@ import grpc
 
 from counterfoil.dsse import Envelope
 from counterfoil.errors import CounterfoilError, Reason
-from counterfoil.evaluation import split_elements
+from counterfoil.evaluation import PartialEvaluation
 from counterfoil.exposure import InstitutionKind
 from counterfoil.fields import to_enum
 from counterfoil.membership import Member, MemberRole, MemberState, Network
@@ -25,14 +25,13 @@ from counterfoil.v1 import (
     assessment_service_pb2_grpc as assessing_grpc,
 )
 from counterfoil.v1 import (
-    evaluation_pb2,
-    membership_pb2,
-)
-from counterfoil.v1 import (
     evaluation_service_pb2 as evaluating,
 )
 from counterfoil.v1 import (
     evaluation_service_pb2_grpc as evaluating_grpc,
+)
+from counterfoil.v1 import (
+    membership_pb2,
 )
 from counterfoil.v1 import (
     membership_service_pb2 as membership,
@@ -49,8 +48,6 @@ from counterfoil.v1 import (
 from counterfoil.wire import envelope_from_proto, envelope_to_proto
 from counterfoil_daemon.errors_on_wire import from_rpc_error
 from counterfoil_daemon.server import TlsFiles, secure_channel
-
-from .ports import Partial
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -116,20 +113,12 @@ class GatewayClient:
         response = await self._call(stub.Assess, request, timeout)
         return envelope_from_proto(response.answer, "answer")
 
-    async def evaluate(self, request: Envelope, timeout: float) -> tuple[Partial, ...]:
+    async def evaluate(self, request: Envelope, timeout: float) -> tuple[PartialEvaluation, ...]:
         """See `ports.EvaluatingGateway`."""
         stub = evaluating_grpc.EvaluationServiceStub(self._channel)
         message = evaluating.EvaluateRequest(request=envelope_to_proto(request))
         response = await self._call(stub.Evaluate, message, timeout)
-        return tuple(
-            Partial(
-                partial.evaluator.removeprefix("lenders/"),
-                partial.generation,
-                split_elements(partial.evaluated_elements, "evaluated_elements"),
-                partial.proof,
-            )
-            for partial in response.partials
-        )
+        return tuple(map(PartialEvaluation.from_proto, response.partials))
 
     async def network(self, timeout: float) -> Network:
         """See `ports.MembershipGateway`."""
@@ -168,9 +157,10 @@ class GatewayClient:
         self,
         generation: int,
         token_epoch: int,
-        evaluate: Callable[[Envelope], Awaitable[Partial]],
+        evaluate: Callable[[Envelope], Awaitable[PartialEvaluation]],
         max_in_flight: int,
         on_open: Callable[[], None],
+        timeout: float,
     ) -> None:
         """Keeps an evaluator's stream open and serves tasks from it until it breaks.
 
@@ -185,6 +175,9 @@ class GatewayClient:
         )
 
         async def up() -> AsyncIterator[evaluating.ServeEvaluationsRequest]:
+            yield await outgoing.get()
+            # Asked for the next message: `ready` is on its way.
+            on_open()
             while True:
                 yield await outgoing.get()
 
@@ -193,12 +186,17 @@ class GatewayClient:
                 await outgoing.put(await _evaluate(task, evaluate))
 
         slots = asyncio.Semaphore(max_in_flight)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._channel.channel_ready()
+        except TimeoutError:
+            raise CounterfoilError(
+                Reason.GATEWAY_UNREACHABLE, "no connection in time", retry_after=1.0
+            ) from None
         stub = evaluating_grpc.EvaluationServiceStub(self._channel)
         call = stub.ServeEvaluations(up())
         jobs: set[asyncio.Task[None]] = set()
         try:
-            await call.initial_metadata()
-            on_open()
             async for task in call:
                 job = asyncio.create_task(work(task))
                 jobs.add(job)
@@ -259,7 +257,7 @@ def _member(message: membership_pb2.Member) -> Member:
 
 async def _evaluate(
     task: evaluating.ServeEvaluationsResponse,
-    evaluate: Callable[[Envelope], Awaitable[Partial]],
+    evaluate: Callable[[Envelope], Awaitable[PartialEvaluation]],
 ) -> evaluating.ServeEvaluationsRequest:
     try:
         partial = await evaluate(envelope_from_proto(task.request, "request"))
@@ -274,11 +272,6 @@ async def _evaluate(
     return evaluating.ServeEvaluationsRequest(
         done=evaluating.EvaluationDone(
             task_id=task.task_id,
-            partial=evaluation_pb2.PartialEvaluation(
-                evaluator=f"lenders/{partial.evaluator}",
-                generation=partial.generation,
-                evaluated_elements=b"".join(partial.evaluated),
-                proof=partial.proof,
-            ),
+            partial=partial.to_proto(),
         )
     )

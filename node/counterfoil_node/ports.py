@@ -8,22 +8,11 @@ came. Timeouts are in seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from counterfoil.dsse import Envelope
+from counterfoil.evaluation import PartialEvaluation
 from counterfoil.membership import Member, Network
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """One evaluator's share of an evaluation."""
-
-    evaluator: str
-    """The evaluator's lender name."""
-    generation: int
-    evaluated: tuple[bytes, ...] = field(repr=False)
-    proof: bytes = field(repr=False)
 
 
 class PublishingGateway(Protocol):
@@ -41,7 +30,7 @@ class PublishingGateway(Protocol):
 class EvaluatingGateway(Protocol):
     """Where blinded identifiers go."""
 
-    async def evaluate(self, request: Envelope, timeout: float) -> tuple[Partial, ...]:
+    async def evaluate(self, request: Envelope, timeout: float) -> tuple[PartialEvaluation, ...]:
         """Has a signed EvaluationRequest evaluated."""
 
 

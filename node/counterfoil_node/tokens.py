@@ -17,12 +17,18 @@ from typing import Protocol
 
 from counterfoil import dsse, oprf
 from counterfoil.errors import CounterfoilError, Reason, VerificationError
-from counterfoil.evaluation import PADDED_SIZES, PAYLOAD_TYPE, EvaluationRequest, padded_size
+from counterfoil.evaluation import (
+    PADDED_SIZES,
+    PAYLOAD_TYPE,
+    EvaluationRequest,
+    PartialEvaluation,
+    padded_size,
+)
 from counterfoil.identifier import Identifier
 from counterfoil.keys import PrivateKey
 from counterfoil.timestamps import micros
 
-from .ports import EvaluatingGateway, Partial
+from .ports import EvaluatingGateway
 from .store.tokens import TokenCache
 from .vault import Vault
 
@@ -49,7 +55,7 @@ class Combiner(Protocol):
         """The generation of shares to ask for."""
 
     def combine(
-        self, epoch: TokenEpoch, blinded: Sequence[bytes], partials: Sequence[Partial]
+        self, epoch: TokenEpoch, blinded: Sequence[bytes], partials: Sequence[PartialEvaluation]
     ) -> tuple[bytes, ...]:
         """The evaluated elements, in order. Raises VerificationError."""
 
@@ -60,7 +66,7 @@ class SingleEvaluator:
     generation = 1
 
     def combine(
-        self, epoch: TokenEpoch, blinded: Sequence[bytes], partials: Sequence[Partial]
+        self, epoch: TokenEpoch, blinded: Sequence[bytes], partials: Sequence[PartialEvaluation]
     ) -> tuple[bytes, ...]:
         """The first partial that holds under the epoch's public key."""
         failure = VerificationError(Reason.PROOF_INVALID, "no evaluator answered")
@@ -68,11 +74,13 @@ class SingleEvaluator:
             if partial.generation != self.generation:
                 continue
             try:
-                oprf.verify_proof(epoch.public_key, blinded, partial.evaluated, partial.proof)
+                oprf.verify_proof(
+                    epoch.public_key, blinded, partial.evaluated_elements, partial.proof
+                )
             except VerificationError as error:
                 failure = error
                 continue
-            return partial.evaluated
+            return partial.evaluated_elements
         raise failure
 
 
@@ -175,7 +183,7 @@ class Tokens:
         epoch: TokenEpoch,
         blindings: Sequence[_Blinding],
         elements: Sequence[bytes],
-        partials: Sequence[Partial],
+        partials: Sequence[PartialEvaluation],
     ) -> dict[bytes, bytes]:
         evaluated = self._combiner.combine(epoch, elements, partials)
         return {

@@ -75,6 +75,10 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self._file: IO[bytes] | None = None
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Environment settings for the next start."""
+        self._settings = dict(settings)
+
     def start(self, *, wait: bool = True) -> None:
         """Starts it and, unless told otherwise, waits until it is ready."""
         self._file = self.log.open("ab")

@@ -22,7 +22,5 @@ def stream(
 
 def serve(server: grpc.aio.Server, behaviour: Callable[[bytes, Any], Awaitable[bytes]]) -> None:
     """Serves `behaviour` as `/t/Ping`."""
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
-        behaviour  # type: ignore[arg-type]
-    )
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(behaviour)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t", {"Ping": handler}),))

@@ -156,3 +156,14 @@ def test_facts_bound_to_the_context_pass_the_same_nets(stream: io.StringIO) -> N
     with structlog.contextvars.bound_contextvars(lender="east-bank", salt="aa"):
         structlog.get_logger().info("x")
     assert (lines(stream)[0]["lender"], lines(stream)[0]["salt"]) == ("east-bank", "<withheld>")
+
+
+@pytest.mark.parametrize("key", ["borrower_token", "Identifier", "RAW_VALUE"])
+def test_a_forbidden_word_at_the_end_of_a_key_is_enough(stream: io.StringIO, key: str) -> None:
+    structlog.get_logger().info("x", **{key: IDENTIFIER})
+    assert IDENTIFIER not in stream.getvalue()
+
+
+def test_odd_keys_inside_a_value_do_not_break_the_log(stream: io.StringIO) -> None:
+    structlog.get_logger().info("x", facts={b"\x01\x02": 1, 7: 2})
+    assert lines(stream)[0]["facts"] == {"<bytes>": 1, "<int>": 2}
