@@ -19,10 +19,12 @@ OK = 0
 FAILURE = 1
 USAGE = 2
 VERIFICATION_FAILED = 3
-REFUSED_BY_STATE = 4
+UNREACHABLE = 4
 
 _USAGE = frozenset({Reason.CONFIG_INVALID, Reason.FILE_MISSING, Reason.POLICY_INVALID})
-_STATE = frozenset({Reason.ALREADY_RUNNING, Reason.ALREADY_EXISTS})
+_UNREACHABLE = frozenset(
+    {Reason.GATEWAY_UNREACHABLE, Reason.EVALUATOR_UNAVAILABLE, Reason.SHUTTING_DOWN}
+)
 
 
 def exit_code(error: CounterfoilError) -> int:
@@ -31,8 +33,8 @@ def exit_code(error: CounterfoilError) -> int:
         return VERIFICATION_FAILED
     if error.reason in _USAGE:
         return USAGE
-    if error.reason in _STATE:
-        return REFUSED_BY_STATE
+    if error.reason in _UNREACHABLE:
+        return UNREACHABLE
     return FAILURE
 
 

@@ -36,7 +36,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _explain,
             _withhold,
-            structlog.processors.JSONRenderer(default=lambda value: f"<{type(value).__name__}>"),
+            _renderer(out),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=out),
@@ -49,6 +49,13 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def _renderer(out: TextIO) -> structlog.typing.Processor:
+    """Lines for people on a terminal, JSON for everything else."""
+    if out.isatty():
+        return structlog.dev.ConsoleRenderer()
+    return structlog.processors.JSONRenderer(default=lambda value: f"<{type(value).__name__}>")
 
 
 def _foreign(record: logging.LogRecord) -> None:

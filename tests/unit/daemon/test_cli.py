@@ -37,8 +37,9 @@ def test_success_is_zero_with_results_on_standard_output() -> None:
         (CounterfoilError(Reason.FILE_MISSING, "m"), 2),
         (InvalidInput(Reason.POLICY_INVALID, "m"), 2),
         (VerificationError(Reason.SIGNATURE_INVALID, "m"), 3),
-        (CounterfoilError(Reason.ALREADY_RUNNING, "m"), 4),
-        (CounterfoilError(Reason.ALREADY_EXISTS, "m"), 4),
+        (CounterfoilError(Reason.ALREADY_RUNNING, "m"), 1),
+        (CounterfoilError(Reason.GATEWAY_UNREACHABLE, "m"), 4),
+        (CounterfoilError(Reason.SHUTTING_DOWN, "m"), 4),
     ],
 )
 def test_the_exit_code_tells_the_kind_of_error(error: CounterfoilError, code: int) -> None:
