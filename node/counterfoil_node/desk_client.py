@@ -78,6 +78,10 @@ class DeskClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hangs up."""
         await self._channel.close()
 
     async def assess(self, ask: RawAsk, timeout: float) -> DeskReply:

@@ -21,7 +21,7 @@ from .disclosure import told_count, told_outstanding
 from .facts import Facts, gather
 from .flags import Told, judge_flags, tell
 from .policy import Policy
-from .profile import Profile
+from .profile import LenderRecord, Profile
 from .windows import Day
 
 
@@ -58,9 +58,21 @@ def _status(profile: Profile, facts: Facts, policy: Policy) -> AnswerStatus:
         return AnswerStatus.NO_COVERAGE
     if 100 * profile.fresh_count < policy.freshness.min_fresh_percent * profile.member_count:
         return AnswerStatus.STALE
-    if not profile.records and not facts.other_acts:
-        return AnswerStatus.NO_RECORD
-    return AnswerStatus.ASSESSED
+    if facts.other_acts or any(_knows(record, profile) for record in profile.records):
+        return AnswerStatus.ASSESSED
+    return AnswerStatus.NO_RECORD
+
+
+def _knows(record: LenderRecord, profile: Profile) -> bool:
+    """Whether a record knows more than that the present application was made.
+
+    The asker's own record of it may be published while the question is still on its way.
+    """
+    exposure, present = record.exposure, profile.present
+    if record.lender != present.lender or exposure.facilities or exposure.payment_histories:
+        return True
+    references = {event.application_reference for event in exposure.events}
+    return references != {present.application_reference}
 
 
 def _indicators(told: Told, outstanding: tuple[AmountBand, ...]) -> Iterator[Indicator]:

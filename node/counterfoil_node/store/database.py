@@ -65,6 +65,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._lock = asyncio.Lock()
+        self._abandoned: set[asyncio.Future[None]] = set()
         self._failed: CounterfoilError | None = None
         self.on_failure: Callable[[], None] | None = None
         """Called once when the store has failed."""
@@ -130,20 +131,14 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """A transaction: committed, durably, when the block ends; undone when it raises."""
-        async with self._lock:
-            if self._failed is not None:
-                raise self._failed
-            try:
-                await self._begin()
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
-                    raise CounterfoilError(
-                        Reason.OVERLOADED,
-                        "another process is writing to the book",
-                        retry_after=1.0,
-                    ) from None
-                raise self._fail(error) from None
+        """A transaction: committed, durably, when the block ends; undone when it raises.
+
+        OVERLOADED when another process keeps the file for longer than BUSY_SECONDS.
+        """
+        if self._failed is not None:
+            raise self._failed
+        await self._begin()
+        try:
             try:
                 yield Transaction(self._writer)
                 await self._end("COMMIT")
@@ -153,6 +148,8 @@ class Database:
             except BaseException:
                 await self._undo()
                 raise
+        finally:
+            self._lock.release()
 
     @contextlib.asynccontextmanager
     async def scratch(self) -> AsyncIterator[Transaction]:
@@ -171,15 +168,30 @@ class Database:
                 raise self._fail(error) from None
 
     async def _begin(self) -> None:
-        # A cancelled wait must not leave a transaction open that nobody ends.
+        """Takes the lock and the file's write lock. Who waits for another process can be cancelled
+        at once; what it began is then ended behind its back, and only then the lock is free."""
+        await self._lock.acquire()
         begin = asyncio.ensure_future(self._writer.execute("BEGIN IMMEDIATE"))
         try:
             await asyncio.shield(begin)
         except asyncio.CancelledError:
-            with contextlib.suppress(sqlite3.Error):
-                await begin
-                await self._undo()
+            task = asyncio.ensure_future(self._abandon(begin))
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
             raise
+        except sqlite3.Error as error:
+            self._lock.release()
+            if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise CounterfoilError(
+                    Reason.OVERLOADED, "another process is writing to the book", retry_after=1.0
+                ) from None
+            raise self._fail(error) from None
+
+    async def _abandon(self, begin: asyncio.Future[aiosqlite.Cursor]) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            await begin
+        await self._undo()
+        self._lock.release()
 
     async def _end(self, word: str) -> None:
         end = asyncio.ensure_future(self._writer.execute(word))
