@@ -147,11 +147,24 @@ def _flag(code: str, reasons: list[FlagReason], clearing: Clearing) -> Flag:
 
 def _probing_clears(facts: Facts, policy: Policy, today: Day) -> int | None:
     """End of the week of the first day on which, nothing new happening, the flag is gone."""
-    for ahead in range(1, APPLICATION_WINDOW_DAYS + 1):
-        day = today.plus(ahead)
-        if not any(_rapid_probing(tell(facts, policy, day), policy)):
-            return day.week_end
-    return None
+    low, high = 1, APPLICATION_WINDOW_DAYS
+    if _still_probing(facts, policy, today.plus(high)):
+        return None
+    while low < high:  # Windows only lose acts as days pass.
+        middle = (low + high) // 2
+        if _still_probing(facts, policy, today.plus(middle)):
+            low = middle + 1
+        else:
+            high = middle
+    return today.plus(low).week_end
+
+
+def _still_probing(facts: Facts, policy: Policy, day: Day) -> bool:
+    return bool(
+        met(policy.applications_7d, facts.applications_since(day.days_back(7)))
+        or met(policy.applications_15d, facts.applications_since(day.days_back(15)))
+        or met(policy.applications_1m, facts.applications_since(day.months_back(1)))
+    )
 
 
 def _repayment_clears(
