@@ -121,6 +121,12 @@ class Book:
         """Borrowers whose record is to be published again, longest waiting first."""
         return await borrowers.pending(self.database, limit)
 
+    async def pending_with_token(
+        self, token_epoch: int, limit: int
+    ) -> list[borrowers.PendingBorrower]:
+        """Those of them whose token is known."""
+        return await borrowers.pending_with_token(self.database, token_epoch, limit)
+
     async def holdings(self, borrower_ids: Sequence[int]) -> dict[int, list[Holding]]:
         """The rows of some borrowers."""
         return await borrowers.holdings(self.database, borrower_ids)

@@ -31,9 +31,12 @@ class NodeSettings:
     evaluator: bool = False
 
     def __post_init__(self) -> None:
-        check_name(self.lender, "node.lender")
+        try:
+            check_name(self.lender, "node.lender")
+            check_zone(self.time_zone, "node.time_zone")
+        except InvalidInput as error:
+            raise InvalidInput(Reason.CONFIG_INVALID, error.message, field=error.field) from None
         institution_kind(self.kind)
-        check_zone(self.time_zone, "node.time_zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class ImportSettings:
     """The share of the open loans that a full tape may close unconfirmed."""
 
     def __post_init__(self) -> None:
-        check_range(self.max_closing_percent, 0, 100, "import.max_closing_percent")
+        check_range(self.max_closing_percent, 0, 100, "tapes.max_closing_percent")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,8 +93,8 @@ class Assessed:
 
     answer: Answer
     signed_answer: Envelope
-    signed_inquiry: Envelope | None
-    """None for an UNAVAILABLE without an inquiry."""
+    signed_inquiry: Envelope | None = field(repr=False)
+    """Holds the token. None for an UNAVAILABLE without an inquiry."""
     own_exposure: bool
 
 

@@ -66,7 +66,7 @@ class Invitation:
             )
             split_address(invitation.grpc_address, "grpc_address")
             split_address(invitation.enrol_address, "enrol_address")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (InvalidInput, ValueError, KeyError, TypeError, AttributeError):
             raise InvalidInput(
                 Reason.CONFIG_INVALID, "not an invitation", field=path.name
             ) from None

@@ -72,8 +72,10 @@ class Link:
             )
 
     def note(self, error: CounterfoilError | None) -> None:
-        """Learns from a call whether the gateway answers."""
-        reachable = error is None or error.reason is not Reason.GATEWAY_UNREACHABLE
+        """Learns from a call whether the gateway answers; other errors may be our own."""
+        if error is not None and error.reason is not Reason.GATEWAY_UNREACHABLE:
+            return
+        reachable = error is None
         if reachable != self.reachable:
             log.info("gateway_link", reachable=reachable)
         self.reachable = reachable

@@ -151,16 +151,23 @@ class Publisher:
             async with self._database.write() as tx:
                 await store.unseal(tx, waiting.sequence)
 
-    async def seal_next(self, tokens: Mapping[bytes, bytes], epoch: TokenEpoch) -> bool:
+    async def seal_next(
+        self,
+        tokens: Mapping[bytes, bytes],
+        epoch: TokenEpoch,
+        only: Sequence[PendingBorrower] | None = None,
+    ) -> bool:
         """Seals the next batch into the outbox; returns whether there was something to say.
 
         `tokens` are those at hand by look-up key; a borrower without one waits, and then the batch
-        does not claim to be complete.
+        does not claim to be complete. `only`: the borrowers to choose from, when others wait that
+        cannot be published now.
         """
         if await store.waiting(self._database, self._book.vault) is not None:
             return True
         position = await self._book.position()
-        pending = await self._book.pending(MAX_SEALED_RECORDS + 1)
+        everyone = await self._book.pending(MAX_SEALED_RECORDS + 1)
+        pending = everyone if only is None else only
         chosen = [who for who in pending[:MAX_SEALED_RECORDS] if who.lookup in tokens]
         # By token, so that the order of a batch says nothing of the order in the book.
         chosen.sort(key=lambda who: tokens[who.lookup])
@@ -177,7 +184,7 @@ class Publisher:
                 stale = {borrower_id for (borrower_id,) in now_changed}
                 keep = [i for i, item in enumerate(sent) if item.borrower_id not in stale]
                 records, sent = [records[i] for i in keep], [sent[i] for i in keep]
-            elif len(sent) == len(pending):
+            elif len(sent) == len(everyone):
                 complete = position.complete_as_of
             head = await tx.row("SELECT sequence, statement_hash, complete_as_of FROM publishing")
             assert head is not None

@@ -37,6 +37,7 @@ class PublishingLoop:
         self._settings = settings
         self._timeout = timeout
         self._reconciled = False
+        self._unpublishable = 0
 
     async def run(self, stop: Stop) -> None:
         """Until the daemon ends. Raises STORE_FAILED, after which the process must end."""
@@ -96,9 +97,13 @@ class PublishingLoop:
             await self._link.refresh(self._timeout)
             epoch = self._link.require_epoch()
         tokens, failure = await self._tokens_of(pending, epoch)
-        sealed = await self._publisher.seal_next(tokens, epoch)
-        if self._publisher.unpublishable:
-            log.error("records_not_made", count=self._publisher.unpublishable)
+        only = None
+        if failure is not None and not tokens:
+            # Those who wait for a token must not hold up those who have one.
+            only = await self._book.pending_with_token(epoch.number, MAX_SEALED_RECORDS)
+            tokens = await self._tokens.cached([who.lookup for who in only], epoch)
+        sealed = await self._publisher.seal_next(tokens, epoch, only)
+        self._note_unpublishable(self._publisher.unpublishable)
         if sealed and await self._send():
             return True
         if failure is not None:
@@ -122,6 +127,11 @@ class PublishingLoop:
             except CounterfoilError as error:
                 return found, error
         return found, None
+
+    def _note_unpublishable(self, count: int) -> None:
+        if count and count != self._unpublishable:
+            log.error("records_not_made", count=count)
+        self._unpublishable = count
 
     async def _send(self) -> bool:
         receipt = await self._publisher.send()

@@ -9,7 +9,6 @@ Trusted for: keeping a copied database unreadable. Whoever also has `keys/book.k
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable
 
@@ -102,9 +101,3 @@ class Vault:
 
 def _token_context(lookup: bytes, token_epoch: int) -> bytes:
     return lookup + token_epoch.to_bytes(4, "big")
-
-
-def file_digest(path: str) -> bytes:
-    """SHA-256 of a file, read in chunks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -41,6 +41,8 @@ class EvaluationService(EvaluationServiceServicer):
         link = self._relay.attach(
             peer, generation=first.ready.generation, token_epoch=first.ready.token_epoch
         )
+        # Tells the evaluator that it is attached: from now on it may call itself serving.
+        await context.send_initial_metadata(())
         reading = asyncio.create_task(self._read(request_iterator, link))
         # When the evaluator goes away its half ends first; closing the link ends ours.
         reading.add_done_callback(lambda _: self._relay.detach(link))

@@ -94,6 +94,20 @@ async def pending(database: Database, limit: int) -> list[PendingBorrower]:
     return [PendingBorrower(r[0], r[1], r[2], SubjectKind(r[3]), r[4]) for r in rows]
 
 
+async def pending_with_token(
+    database: Database, token_epoch: int, limit: int
+) -> list[PendingBorrower]:
+    """Borrowers to publish whose token is known: for when no new tokens can be had. Reads past all
+    the others, so it is not for every time."""
+    rows = await database.rows(
+        "SELECT b.borrower_id, b.lookup, b.identifier, b.subject_kind, b.change FROM borrowers b"
+        " JOIN tokens t ON t.lookup = b.lookup AND t.token_epoch = ?"
+        " WHERE b.change > b.sealed_change ORDER BY b.change, b.borrower_id LIMIT ?",
+        (token_epoch, limit),
+    )
+    return [PendingBorrower(r[0], r[1], r[2], SubjectKind(r[3]), r[4]) for r in rows]
+
+
 async def holdings(database: Database, borrower_ids: Iterable[int]) -> dict[int, list[Holding]]:
     """The rows of some borrowers with their references."""
     found: dict[int, list[Holding]] = {borrower_id: [] for borrower_id in borrower_ids}

@@ -123,12 +123,6 @@ class Database:
         rows = await self.rows(sql, parameters)
         return rows[0] if rows else None
 
-    async def change_mark(self) -> int:
-        """A number that differs from an earlier one when another process wrote in between, or
-        this one did."""
-        row = await self.row("PRAGMA data_version")
-        return int(row[0]) if row else 0
-
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
         """A transaction: committed, durably, when the block ends; undone when it raises.

@@ -124,6 +124,8 @@ async def name_borrowers(tx: Transaction) -> None:
         "UPDATE staged SET borrower_id ="
         " (SELECT borrower_id FROM borrowers b WHERE b.lookup = staged.lookup)"
     )
+    await tx.run("CREATE INDEX temp.staged_by_borrower ON staged (borrower_id, loan_id)")
+    await tx.run("CREATE INDEX temp.staged_by_loan ON staged (loan_id)")
 
 
 async def mismatched_rows(tx: Transaction) -> list[BadRow]:
