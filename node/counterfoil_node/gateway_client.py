@@ -175,9 +175,6 @@ class GatewayClient:
         )
 
         async def up() -> AsyncIterator[evaluating.ServeEvaluationsRequest]:
-            yield await outgoing.get()
-            # Asked for the next message: `ready` is on its way.
-            on_open()
             while True:
                 yield await outgoing.get()
 
@@ -197,6 +194,9 @@ class GatewayClient:
         call = stub.ServeEvaluations(up())
         jobs: set[asyncio.Task[None]] = set()
         try:
+            # The gateway's headers come once it has attached this evaluator.
+            await call.initial_metadata()
+            on_open()
             async for task in call:
                 job = asyncio.create_task(work(task))
                 jobs.add(job)

@@ -109,6 +109,7 @@ class _Forward(grpc.GenericRpcHandler):
                 recorded(), timeout=remaining if remaining and remaining < 1e6 else None
             )
             try:
+                await context.send_initial_metadata(tuple(await call.initial_metadata() or ()))
                 async for response in call:
                     yield response
             except grpc.aio.AioRpcError as error:
