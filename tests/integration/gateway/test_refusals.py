@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -26,9 +26,10 @@ from counterfoil.v1.publishing_service_pb2_grpc import PublishingServiceStub
 from counterfoil.wire import envelope_to_proto
 from counterfoil_daemon.errors_on_wire import from_rpc_error
 from counterfoil_daemon.server import secure_channel
-from counterfoil_gateway.authority import Authority
+from counterfoil_gateway.authority import Authority, private_key_pem
+from counterfoil_gateway.config import Folder
 from support.exposures import plain_event, plain_exposure, plain_facility
-from support.gateways import CALL_SECONDS, Lender, ask, publish
+from support.gateways import CALL_SECONDS, Lender, ask, certificate_request, publish
 from support.processes import command, wait_until
 from support.towns import Town
 
@@ -457,3 +458,29 @@ def test_a_facility_in_the_table_is_one_that_the_gateway_would_take() -> None:
     assert exposure_codec.decode(record()).facilities == (
         plain_facility(application_reference=b"\x05" * 16),
     )
+
+
+@pytest.mark.parametrize(
+    ("network", "lender", "reason"),
+    [
+        ("test", "ghost", Reason.LENDER_UNKNOWN),
+        ("elsewhere", "lotus", Reason.NETWORK_MISMATCH),
+    ],
+)
+async def test_a_certificate_of_our_authority_alone_makes_nobody_a_member(
+    town: Town, network: str, lender: str, reason: Reason
+) -> None:
+    """Who has stolen the CA's key gets through the handshake, and no further."""
+    folder = Folder(town.gateway.folder)
+    authority = Authority.load(folder.ca_certificate.read_bytes(), folder.ca_key.read_bytes())
+    request, key = certificate_request()
+    leaf = authority.issue_member(network, lender, request, datetime.now(UTC), timedelta(hours=1))
+    intruder = dataclasses.replace(
+        town.lotus, certificate=leaf.pem.encode(), tls_key=private_key_pem(key)
+    )
+    before = snapshot(town)
+    async with intruder.channel() as channel:
+        assert await refusal(publish(channel, intruder.seal((record(),)))) is reason
+        envelope = intruder.sign(intruder.inquiry(TOKEN))
+        assert await refusal(ask(channel, envelope)) is reason
+    assert snapshot(town) == before
