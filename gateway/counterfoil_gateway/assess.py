@@ -103,18 +103,14 @@ class Assessor:
             return await self._answer(inquiry, envelope)
 
     def _check_binding(self, peer: str, inquiry: Inquiry) -> None:
-        if inquiry.network != self._identity.network:
-            raise InvalidInput(Reason.NETWORK_MISMATCH, "of another network", field="network")
+        self._membership.check_binding(
+            peer,
+            network=inquiry.network,
+            lender=inquiry.lender,
+            token_epoch=inquiry.token_epoch,
+        )
         if inquiry.audience != self._identity.gateway:
             raise InvalidInput(Reason.AUDIENCE_MISMATCH, "for another gateway", field="audience")
-        if inquiry.lender != peer:
-            raise InvalidInput(
-                Reason.LENDER_MISMATCH, "not the lender of the certificate", field="lender"
-            )
-        if inquiry.token_epoch != self._membership.token_epoch.epoch:
-            raise InvalidInput(
-                Reason.TOKEN_EPOCH_MISMATCH, "not the epoch in force", field="token_epoch"
-            )
         now_us = micros(self._now())
         if inquiry.create_time_us > now_us + limits.MAX_CLOCK_SKEW_SECONDS * 1_000_000:
             raise InvalidInput(

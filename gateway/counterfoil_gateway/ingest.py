@@ -91,16 +91,12 @@ class Ingest:
         return None if stored is None else wire.envelope_from_bytes(stored.receipt)
 
     def _check_binding(self, peer: str, statement: BatchStatement) -> None:
-        if statement.network != self._identity.network:
-            raise InvalidInput(Reason.NETWORK_MISMATCH, "of another network", field="network")
-        if statement.lender != peer:
-            raise InvalidInput(
-                Reason.LENDER_MISMATCH, "not the lender of the certificate", field="lender"
-            )
-        if statement.token_epoch != self._membership.token_epoch.epoch:
-            raise InvalidInput(
-                Reason.TOKEN_EPOCH_MISMATCH, "not the epoch in force", field="token_epoch"
-            )
+        self._membership.check_binding(
+            peer,
+            network=statement.network,
+            lender=statement.lender,
+            token_epoch=statement.token_epoch,
+        )
         if statement.as_of > seconds(self._now()) + limits.MAX_CLOCK_SKEW_SECONDS:
             raise InvalidInput(
                 Reason.CLOCK_SKEW,

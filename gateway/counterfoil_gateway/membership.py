@@ -144,6 +144,24 @@ class Membership:
             key = self._keys[raw] = PublicKey.load(raw)
         return key
 
+    def check_binding(
+        self, peer: str, *, network: str, lender: str, token_epoch: int | None = None
+    ) -> None:
+        """What a member signed must be for this network, by itself, and in the epoch in force.
+
+        NETWORK_MISMATCH, LENDER_MISMATCH, TOKEN_EPOCH_MISMATCH.
+        """
+        if network != self._identity.network:
+            raise InvalidInput(Reason.NETWORK_MISMATCH, "of another network", field="network")
+        if lender != peer:
+            raise InvalidInput(
+                Reason.LENDER_MISMATCH, "not the lender of the certificate", field="lender"
+            )
+        if token_epoch is not None and token_epoch != self.token_epoch.epoch:
+            raise InvalidInput(
+                Reason.TOKEN_EPOCH_MISMATCH, "not the epoch in force", field="token_epoch"
+            )
+
     def network(self) -> Network:
         """What nodes pin."""
         epoch = self._registry.token_epoch
@@ -285,10 +303,7 @@ class Membership:
         """Replaces the caller's record key. SIGNATURE_*, *_MISMATCH, CLOCK_SKEW, KEY_IN_USE."""
         old = self.record_key(peer)
         rotation = RecordKeyRotation.decode(dsse.verify(envelope, ROTATION_PAYLOAD_TYPE, old))
-        if rotation.network != self._identity.network:
-            raise InvalidInput(Reason.NETWORK_MISMATCH, "of another network", field="network")
-        if rotation.lender != peer:
-            raise InvalidInput(Reason.LENDER_MISMATCH, "of another lender", field="lender")
+        self.check_binding(peer, network=rotation.network, lender=rotation.lender)
         if rotation.old_key != old.raw:
             raise InvalidInput(Reason.SIGNATURE_INVALID, "not the key in force", field="old_key")
         dsse.verify(envelope, ROTATION_PAYLOAD_TYPE, PublicKey.load(rotation.new_key))

@@ -17,7 +17,6 @@ from counterfoil.evaluation import PAYLOAD_TYPE, EvaluationRequest, PartialEvalu
 from counterfoil.membership import MemberRole
 
 from .membership import Membership
-from .store import values as v
 
 MAX_WAITING = 256
 """Tasks given to one evaluator and not yet answered; beyond it callers are told OVERLOADED."""
@@ -92,8 +91,7 @@ class Link:
 class Relay:
     """Knows the open streams of evaluators and passes requests to them."""
 
-    def __init__(self, *, identity: v.Identity, membership: Membership) -> None:
-        self._identity = identity
+    def __init__(self, membership: Membership) -> None:
         self._membership = membership
         self._links: dict[str, Link] = {}
 
@@ -132,16 +130,16 @@ class Relay:
         """Has a request of the lender `peer` evaluated, in at most `seconds`."""
         key = self._membership.record_key(peer)
         request = EvaluationRequest.decode(dsse.verify(envelope, PAYLOAD_TYPE, key))
-        if request.network != self._identity.network:
-            raise InvalidInput(Reason.NETWORK_MISMATCH, "of another network", field="network")
-        if request.lender != peer:
-            raise InvalidInput(
-                Reason.LENDER_MISMATCH, "not the lender of the certificate", field="lender"
-            )
+        self._membership.check_binding(
+            peer,
+            network=request.network,
+            lender=request.lender,
+            token_epoch=request.token_epoch,
+        )
         epoch = self._membership.token_epoch
-        if (request.token_epoch, request.generation) != (epoch.epoch, epoch.generation):
+        if request.generation != epoch.generation:
             raise InvalidInput(
-                Reason.TOKEN_EPOCH_MISMATCH, "not the epoch in force", field="token_epoch"
+                Reason.TOKEN_EPOCH_MISMATCH, "not the generation in force", field="generation"
             )
         link = self._links.get(epoch.evaluator)
         if link is None or not self._membership.is_active(epoch.evaluator):

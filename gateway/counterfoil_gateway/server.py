@@ -122,7 +122,7 @@ async def assemble(folder: Folder, settings: Settings, store: Store) -> Gateway:
             now=utc_now,
             random_bytes=os.urandom,
         ),
-        relay=Relay(identity=identity, membership=membership),
+        relay=Relay(membership),
     )
 
 

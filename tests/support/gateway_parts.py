@@ -58,7 +58,7 @@ class Parts:
             now=self.clock,
             random_bytes=lambda count: b"\x07" * count,
         )
-        self.relay = Relay(identity=who, membership=self.membership)
+        self.relay = Relay(self.membership)
 
     def inquiry(self, asker: Furnisher, token: bytes, **changes: object) -> Inquiry:
         """An honest inquiry, each about another application."""
