@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from unit.gateway.conformance import (
     AS_OF,
     CREATED_US,
     IDENTITY,
+    Backend,
+    admission,
+    answered,
+    conflict,
     contents,
     digest,
     enrol,
+    enrolment,
     logged_policy,
     new_batch,
     record,
     refused,
     rotation,
     seal,
+    settled,
     token,
 )
 
-from counterfoil.errors import Reason
+from counterfoil.errors import CounterfoilError, Reason
 from counterfoil.membership import MemberState
 from counterfoil_gateway.store import values as v
 from counterfoil_gateway.store.base import Store
