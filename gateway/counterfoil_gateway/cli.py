@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from counterfoil.exposure import InstitutionKind
+from counterfoil.invitation import ENROLMENT_TOKEN_BYTES
 from counterfoil.membership import MemberRole, MemberState
 from counterfoil.timestamps import from_micros
 from counterfoil_daemon import logs
@@ -24,7 +25,7 @@ from counterfoil_daemon.settings import show
 
 from . import setup
 from .config import Folder, Listen, Settings, load_settings
-from .membership import ONE_TIME_TOKEN_BYTES, Membership
+from .membership import Membership
 from .risk import policy as risk_policy
 from .server import advertised, utc_now
 from .server import serve as serve_gateway
@@ -127,7 +128,7 @@ def admit(
                 lender,
                 KINDS[kind],
                 frozenset(MemberRole[role.upper()] for role in roles),
-                token=os.urandom(ONE_TIME_TOKEN_BYTES),
+                token=os.urandom(ENROLMENT_TOKEN_BYTES),
                 life=timedelta(hours=valid_hours),
                 grpc_address=advertised(settings, settings.listen.grpc),
                 enrol_address=advertised(settings, settings.listen.enrol),

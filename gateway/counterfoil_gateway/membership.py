@@ -8,9 +8,7 @@ command writes is obeyed by the running gateway within a second.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from counterfoil import dsse, group, wire
@@ -18,6 +16,7 @@ from counterfoil.dsse import Envelope
 from counterfoil.errors import CounterfoilError, InvalidInput, Reason, VerificationError
 from counterfoil.exposure import InstitutionKind
 from counterfoil.fields import check_bytes, check_name
+from counterfoil.invitation import ENROLMENT_TOKEN_BYTES, Invitation
 from counterfoil.keys import PublicKey
 from counterfoil.limits import MAX_CLOCK_SKEW_SECONDS
 from counterfoil.membership import (
@@ -39,40 +38,6 @@ from .store.base import Store
 
 POLL_SECONDS = 0.25
 """How often the store is asked whether anyone changed the members."""
-
-ONE_TIME_TOKEN_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """What the operator hands to a lender. The one-time token is a secret."""
-
-    network: str
-    gateway: str
-    lender: str
-    grpc_address: str
-    enrol_address: str
-    ca_certificate_pem: str
-    answer_key: bytes
-    token: bytes
-    expire: datetime
-
-    def to_json(self) -> str:
-        """As the text of an invitation file; bytes are in hex."""
-        return json.dumps(
-            {
-                "network": self.network,
-                "gateway": self.gateway,
-                "lender": self.lender,
-                "grpc_address": self.grpc_address,
-                "enrol_address": self.enrol_address,
-                "ca_certificate_pem": self.ca_certificate_pem,
-                "answer_key": self.answer_key.hex(),
-                "enrolment_token": self.token.hex(),
-                "expire_time": self.expire.isoformat(),
-            },
-            indent=2,
-        )
 
 
 class Membership:
@@ -201,7 +166,7 @@ class Membership:
     ) -> Invitation:
         """Admits a lender, or invites one anew that has not enrolled. ALREADY_EXISTS."""
         check_name(lender, "lender")
-        check_bytes(token, ONE_TIME_TOKEN_BYTES, "token")
+        check_bytes(token, ENROLMENT_TOKEN_BYTES, "token")
         now = self._now()
         await self._store.admit(
             v.Admission(
@@ -221,8 +186,8 @@ class Membership:
             enrol_address=enrol_address,
             ca_certificate_pem=self._authority.certificate_pem,
             answer_key=self._identity.answer_key,
-            token=token,
-            expire=now + life,
+            enrolment_token=token,
+            expire_time=now + life,
         )
 
     async def suspend(self, lender: str, reason: str) -> None:
@@ -246,7 +211,7 @@ class Membership:
         ENROLMENT_TOKEN_INVALID, SIGNATURE_*, NETWORK_MISMATCH, LENDER_MISMATCH, CSR_INVALID,
         ROLE_MISSING, KEY_IN_USE. The same statement again returns what it returned.
         """
-        token_hash = hashlib.sha256(check_bytes(token, ONE_TIME_TOKEN_BYTES, "token")).digest()
+        token_hash = hashlib.sha256(check_bytes(token, ENROLMENT_TOKEN_BYTES, "token")).digest()
         invitation = await self._store.invitation(token_hash)
         now = self._now()
         if invitation is None or invitation.expire_us <= micros(now):

@@ -22,7 +22,7 @@ from .book import Book
 from .config import Settings, load_settings, new_file
 from .days import parse_instant
 from .desk_client import DeskClient, DeskReply, RawAsk, desk_target
-from .enrol import Invitation, book_settings, enrol, make_folder_of
+from .enrol import book_settings, enrol, make_folder_of, read_invitation
 from .folder import NodeFolder
 from .gateway_client import GatewayClient
 from .importing import ImportOrder, import_tape, refusal
@@ -115,7 +115,7 @@ def enrol_command(folder: NodeFolder, config: Path | None, invitation: Path) -> 
     """Become a member of the network by an invitation."""
     settings = _load(folder, config).value
     pinned = asyncio.run(
-        enrol(folder, settings, Invitation.read(invitation), settings.gateway.timeout_seconds)
+        enrol(folder, settings, read_invitation(invitation), settings.gateway.timeout_seconds)
     )
     click.echo(f"{settings.node.lender} is a member of {pinned.network.network}", err=True)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -13,7 +11,7 @@ import grpc
 from counterfoil import dsse, oprf
 from counterfoil.dsse import Envelope
 from counterfoil.errors import CounterfoilError, InvalidInput, Reason, VerificationError
-from counterfoil.fields import check_name
+from counterfoil.invitation import Invitation
 from counterfoil.keys import PrivateKey
 from counterfoil.membership import ENROLMENT_PAYLOAD_TYPE, EnrolmentStatement, Network
 from counterfoil.v1 import membership_service_pb2 as pb
@@ -22,7 +20,6 @@ from counterfoil.wire import envelope_to_proto
 from counterfoil_daemon.errors_on_wire import from_rpc_error
 from counterfoil_daemon.files import durable_write, make_folder, read_secret
 from counterfoil_daemon.server import secure_channel
-from counterfoil_daemon.settings import split_address
 
 from .book import Book, BookSettings
 from .certificate import certificate_request, new_key_pem
@@ -30,47 +27,10 @@ from .config import Settings, institution_kind
 from .folder import NodeFolder, Pinned
 from .vault import BOOK_KEY_BYTES, Vault
 
-MAX_INVITATION_BYTES = 64 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """What the operator handed over. The one-time token is a secret until it is used."""
-
-    network: str
-    gateway: str
-    lender: str
-    grpc_address: str
-    enrol_address: str
-    ca_certificate_pem: str
-    answer_key: bytes
-    enrolment_token: bytes = field(repr=False)
-
-    @classmethod
-    def read(cls, path: Path) -> Invitation:
-        """From the file that `counterfoil-gateway admit` wrote; CONFIG_INVALID, FILE_MISSING."""
-        data_bytes = read_secret(path)
-        try:
-            if len(data_bytes) > MAX_INVITATION_BYTES:
-                raise ValueError
-            data = json.loads(data_bytes)
-            invitation = cls(
-                network=check_name(data["network"], "network"),
-                gateway=check_name(data["gateway"], "gateway"),
-                lender=check_name(data["lender"], "lender"),
-                grpc_address=data["grpc_address"],
-                enrol_address=data["enrol_address"],
-                ca_certificate_pem=data["ca_certificate_pem"],
-                answer_key=bytes.fromhex(data["answer_key"]),
-                enrolment_token=bytes.fromhex(data["enrolment_token"]),
-            )
-            split_address(invitation.grpc_address, "grpc_address")
-            split_address(invitation.enrol_address, "enrol_address")
-        except (InvalidInput, ValueError, KeyError, TypeError, AttributeError):
-            raise InvalidInput(
-                Reason.CONFIG_INVALID, "not an invitation", field=path.name
-            ) from None
-        return invitation
+def read_invitation(path: Path) -> Invitation:
+    """From the file that `counterfoil-gateway admit` wrote; CONFIG_INVALID, FILE_MISSING."""
+    return Invitation.from_json(read_secret(path))
 
 
 async def make_folder_of(

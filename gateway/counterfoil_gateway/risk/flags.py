@@ -200,7 +200,7 @@ def _days_of_change(facts: Facts, today: Day) -> list[Day]:
 def _first_without(write_off: int, today: Day) -> Day | None:
     """The first day after today whose 24-month window no longer holds a write-off."""
     low, high = 1, 31 * REPAYMENT_WINDOW_MONTHS
-    if write_off < today.plus(low).months_back(WRITE_OFF_MONTHS):
+    if write_off < today.months_back(WRITE_OFF_MONTHS):
         return None
     while low < high:  # The window's start only moves forward.
         middle = (low + high) // 2

@@ -13,13 +13,14 @@ from counterfoil.errors import CounterfoilError, Reason, VerificationError
 from counterfoil.keys import PrivateKey
 from counterfoil.membership import Member, Network
 from counterfoil_node.config import load_settings, new_file
-from counterfoil_node.enrol import Invitation, check_network, repin
+from counterfoil_node.enrol import check_network, read_invitation, repin
 from counterfoil_node.folder import NodeFolder, Pinned
 from counterfoil_node.link import Link
 
 SECRET, PUBLIC = oprf.generate_key_pair()
 NETWORK = Network("demo", "gateway", PrivateKey.generate().public.raw, "PEM", 1, PUBLIC)
 INVITATION = {
+    "expire_time": "2026-12-01T00:00:00+00:00",
     "network": "demo",
     "gateway": "gateway",
     "lender": "harbour",
@@ -93,7 +94,7 @@ def invitation(folder: Path, **changes: object) -> Path:
 
 
 def test_an_invitation_is_read_and_shows_no_token(tmp_path: Path) -> None:
-    read = Invitation.read(invitation(tmp_path))
+    read = read_invitation(invitation(tmp_path))
     assert read.enrolment_token == b"\xab" * 32
     assert "ab" * 32 not in repr(read)
     assert repr(read.enrolment_token) not in repr(read)
@@ -110,13 +111,13 @@ def test_an_invitation_is_read_and_shows_no_token(tmp_path: Path) -> None:
 )
 def test_a_damaged_invitation_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises(CounterfoilError) as refused:
-        Invitation.read(invitation(tmp_path, **changes))
+        read_invitation(invitation(tmp_path, **changes))
     assert refused.value.reason is Reason.CONFIG_INVALID
 
 
 @pytest.mark.parametrize("name", ["network", "gateway", "answer_key", "ca_certificate_pem"])
 def test_a_gateway_that_is_not_the_invitations_is_refused(tmp_path: Path, name: str) -> None:
-    read = Invitation.read(invitation(tmp_path))
+    read = read_invitation(invitation(tmp_path))
     assert check_network(NETWORK, read) == NETWORK
     other = bytes(31) + b"x" if name == "answer_key" else "other"
     with pytest.raises(VerificationError):
