@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import Any, NoReturn
@@ -63,6 +64,13 @@ class Edge(grpc.aio.ServerInterceptor):
             "counterfoil_calls_in_flight", "Unary calls under way", registry=registry
         )
 
+    def with_own_limit(self, max_in_flight: int) -> Edge:
+        """An edge for another port: the same metrics, a limit that only its own callers use up."""
+        other = copy.copy(self)
+        other._max_in_flight = max_in_flight
+        other._in_flight = 0
+        return other
+
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """Wraps the method's handler; called by gRPC for each call."""
         handler = await continuation(details)
@@ -92,7 +100,7 @@ class Edge(grpc.aio.ServerInterceptor):
             start = perf_counter()
             reason = "OK"
             self._in_flight += 1
-            self._gauge.set(self._in_flight)
+            self._gauge.inc()
             try:
                 if isinstance(request, _Unparsed):
                     raise request.error
@@ -116,7 +124,7 @@ class Edge(grpc.aio.ServerInterceptor):
                 await _abort(context, CounterfoilError(Reason.INTERNAL, "internal error"))
             finally:
                 self._in_flight -= 1
-                self._gauge.set(self._in_flight)
+                self._gauge.dec()
                 self._calls.labels(name, reason).inc()
                 self._seconds.labels(name).observe(perf_counter() - start)
 

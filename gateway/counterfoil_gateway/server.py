@@ -54,6 +54,9 @@ log = structlog.get_logger()
 POLICY_PAYLOAD_TYPE = "application/vnd.counterfoil.policy.v1+toml"
 """A policy entry holds the policy file's exact bytes, signed by the gateway."""
 
+MAX_ENROLMENTS_IN_FLIGHT = 8
+"""Calls at once on the enrolment port, whose callers have no certificate yet."""
+
 MEMBER_SERVICES = (
     "counterfoil.v1.PublishingService",
     "counterfoil.v1.AssessmentService",
@@ -182,7 +185,8 @@ async def _serve(
     evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(
         EvaluationService(network, gateway.relay), members
     )
-    enrolment = make_server(edge)
+    # Anybody may call this port: what it is flooded with must not cost members their calls.
+    enrolment = make_server(edge.with_own_limit(MAX_ENROLMENTS_IN_FLIGHT))
     membership_service_pb2_grpc.add_EnrolmentServiceServicer_to_server(
         EnrolmentService(gateway.membership), enrolment
     )

@@ -66,6 +66,7 @@ async def serving(
     assess: Assess = echo,
     serve: Serve = echo_stream,
     max_in_flight: int = 200,
+    edge: Edge | None = None,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A server behind an edge, and a channel to it."""
 
@@ -76,7 +77,7 @@ async def serving(
         Evaluate = staticmethod(echo)  # type: ignore[assignment]
         ServeEvaluations = staticmethod(serve)  # type: ignore[assignment]
 
-    server = make_server(Edge(registry, max_in_flight=max_in_flight))
+    server = make_server(edge or Edge(registry, max_in_flight=max_in_flight))
     assessment_service_pb2_grpc.add_AssessmentServiceServicer_to_server(Assessment(), server)
     evaluation_service_pb2_grpc.add_EvaluationServiceServicer_to_server(Evaluation(), server)
     Readiness({}).add_to(server)
@@ -261,6 +262,29 @@ async def test_calls_over_the_limit_are_shed_with_a_retry_hint(
         await first
         await call(channel, request())
     assert (shed.reason, shed.retry_after) == (Reason.OVERLOADED, 1.0)
+
+
+async def test_a_flooded_port_leaves_another_its_calls(registry: CollectorRegistry) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Request, __: Any) -> Response:
+        entered.set()
+        await go_on.wait()
+        return Response()
+
+    members = Edge(registry, max_in_flight=1)
+    async with (
+        serving(registry, wait, edge=members.with_own_limit(1)) as flooded,
+        serving(registry, edge=members) as channel,
+    ):
+        first = asyncio.create_task(call(flooded, request()))
+        await asyncio.wait_for(entered.wait(), 5)
+        shed = from_rpc_error(await refusal(call(flooded, request())))
+        assert await call(channel, request())
+        go_on.set()
+        await first
+    assert shed.reason is Reason.OVERLOADED
+    assert registry.get_sample_value("counterfoil_calls_in_flight") == 0
     assert registry.get_sample_value("counterfoil_calls_in_flight") == 0
 
 
