@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -130,9 +131,7 @@ class Oracle:
             for rule in lending["joint_outstanding"]:
                 if rule["currency"] == currency and active >= 2:
                     at_least(flag, "JOINT_OUTSTANDING_AT_LEAST", high - 1, rule, low)
-        told = {
-            code: value for code, value, _ in self._indicators(profile, today, second)
-        }
+        told = {code: value for code, value, _ in self._indicators(profile, today, second)}
         for name in ("applications_7d", "applications_15d", "applications_1m"):
             at_least("RAPID_PROBING", f"{name.upper()}_AT_LEAST", told[name], probing[name])
         flag = "REPAYMENT_IRREGULARITY"
@@ -171,7 +170,7 @@ class Oracle:
             # Nothing new happens: what is not known now is not known then.
             if not any(reason[0] == code for reason in self._reasons(profile, day, second)):
                 monday = day + timedelta(days=7 - day.weekday())
-                return "WINDOW_PASSES", self._midnight(monday)
+                return "WINDOW_PASSES", _midnight(monday, self._zone)
         return "WINDOW_PASSES", None
 
     def _acts(self, profile: Profile, second: int, first_day: date) -> int:
@@ -185,24 +184,26 @@ class Oracle:
         for inquiry in (*profile.inquiries, profile.present):
             if inquiry.credit_seeking and inquiry.time <= second:
                 seen.append(((inquiry.lender, inquiry.application_reference), inquiry.time))
-        start = self._midnight(first_day)
+        start = _midnight(first_day, self._zone)
         earliest = [min(time for a, time in seen if a == act) for act in {a for a, _ in seen}]
         return sum(time >= start for time in earliest)
 
     def _written_off(self, profile: Profile, second: int, today: date) -> int:
-        start = self._midnight(_after_months(today, 24))
+        start = _midnight(_after_months(today, 24), self._zone)
         return sum(
             event.kind is EventKind.WRITTEN_OFF and start <= event.time <= second
             for record in profile.records
             for event in record.exposure.events
         )
 
-    def _midnight(self, day: date) -> int:
-        """The first second of a day: the first whose local date is that day."""
-        second = int(datetime.combine(day, time(), UTC).timestamp()) - 15 * 3600
-        while datetime.fromtimestamp(second, self._zone).date() < day:
-            second += 900
-        return second
+
+@cache
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    """The first second whose local date is a day; clocks change on quarters of an hour."""
+    second = int(datetime.combine(day, time(), UTC).timestamp()) - 15 * 3_600
+    while datetime.fromtimestamp(second, zone).date() < day:
+        second += 900
+    return second
 
 
 def _debts(profile: Profile) -> list[tuple[LenderRecord, Facility]]:

@@ -92,7 +92,8 @@ def _indicators(told: Told, outstanding: tuple[AmountBand, ...]) -> Iterator[Ind
 def _coverage(profile: Profile, facts: Facts, policy: Policy) -> Coverage:
     touched: Counter[ExclusionReason] = Counter(profile.left_out)
     for record in profile.records:
-        touched.update(record.marks)
+        for mark in record.marks:
+            touched[mark] += 1
     if facts.omitting_lenders:
         touched[ExclusionReason.EVENTS_OMITTED] = facts.omitting_lenders
     oldest = profile.oldest_complete_as_of

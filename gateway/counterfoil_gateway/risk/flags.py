@@ -174,24 +174,26 @@ def _repayment_clears(
     unpaid = facts.own_unpaid_since is not None or facts.others_unpaid_since is not None
     if unpaid or any(reason.code == REASON_CODES["paid_percent_3m"] for reason in reasons):
         return Clearing(OVERDUE_PAID)
-    for day in _days_of_change(facts, today):
+    for day in _days_of_change(facts, policy, today):
         if not any(_repayment_irregularity(tell(facts, policy, day), policy)):
             return Clearing(WINDOW_PASSES, day.week_end)
     return Clearing(WINDOW_PASSES)
 
 
-def _days_of_change(facts: Facts, today: Day) -> list[Day]:
-    """The coming days on which a repayment window may lose something, in order.
+def _days_of_change(facts: Facts, policy: Policy, today: Day) -> list[Day]:
+    """The coming days on which a repayment indicator may stop meeting its ladder, in order.
 
-    Months leave on the first of a month; a write-off leaves 24 months after its day.
+    Months leave on the first of a month. Write-offs leave oldest first, so only one of them
+    matters: the one without which they are too few.
     """
     days = set()
     year, month = today.date.year, today.date.month
     for _ in range(REPAYMENT_WINDOW_MONTHS):
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)
         days.add(today.date.replace(year=year, month=month, day=1))
-    for write_off in facts.write_offs:
-        day = _first_without(write_off, today)
+    enough = policy.written_off_24m[0][1] if policy.written_off_24m else None
+    if enough is not None and len(facts.write_offs) >= enough:
+        day = _first_without(facts.write_offs[-enough], today)
         if day is not None:
             days.add(day.date)
     return [Day(date, today.zone) for date in sorted(days)]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _EPOCH = date(1970, 1, 1)
+
+MIDNIGHTS_KEPT = 4_096
+"""Days whose midnight is remembered: every answer of a day asks for the same few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Day:
         return midnight(self.date + timedelta(days=7 - self.date.weekday()), self.zone)
 
 
+@lru_cache(maxsize=MIDNIGHTS_KEPT)
 def midnight(day: date, zone: ZoneInfo) -> int:
     """Local midnight of a day, in seconds."""
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())

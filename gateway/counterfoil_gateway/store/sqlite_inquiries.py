@@ -52,15 +52,15 @@ async def view(db: aiosqlite.Connection, token: bytes, inquiries_since_us: int) 
 
 async def record_inquiry(db: aiosqlite.Connection, answered: v.AnsweredInquiry) -> None:
     """See `Store.record_inquiry`."""
-    member, _ = await active_lender(db, answered.lender)
+    # One statement, so one hop to the writer's thread: this is the hot path.
     cursor = await db.execute(
         "INSERT INTO inquiries (inquiry_hash, lender_id, nonce, token, application_reference,"
         " credit_seeking, asked_us, received_us, interval_number, policy_hash, commitment_salt,"
-        " records_used, envelope, answer) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
+        " records_used, envelope, answer)"
+        " SELECT ?, lender_id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+        " FROM members WHERE lender = ? AND state = ? ON CONFLICT DO NOTHING",
         (
             answered.inquiry_hash,
-            member,
             answered.nonce,
             answered.token,
             answered.application_reference,
@@ -73,9 +73,12 @@ async def record_inquiry(db: aiosqlite.Connection, answered: v.AnsweredInquiry) 
             answered.records_used,
             answered.envelope,
             answered.answer,
+            answered.lender,
+            int(MemberState.ACTIVE),
         ),
     )
     if cursor.rowcount == 0:
+        await active_lender(db, answered.lender)
         raise CounterfoilError(Reason.INQUIRY_REPLAYED, "the inquiry was answered already")
 
 
