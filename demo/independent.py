@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .truth import CURRENCY, GUARANTOR, Borrower
+from .truth import CURRENCY, GUARANTOR, Account, Borrower
 
 SEVERITIES = ("info", "watch", "high", "critical")
 
@@ -77,7 +77,7 @@ class Calculation:
         met = [
             *self._multi_lender(len(borrower.active_lenders), band),
             *self._rapid_probing(borrower, acts, now),
-            *self._repayment(borrower, now),
+            *self._repayment(borrower, asker, now),
         ]
         flags: dict[str, tuple[str, Reasons]] = {}
         for flag, reason, severity in met:
@@ -130,25 +130,22 @@ class Calculation:
             if severity:
                 yield "RAPID_PROBING", f"{name.upper()}_AT_LEAST", severity
 
-    def _repayment(self, borrower: Borrower, now: datetime) -> Iterable[tuple[str, str, str]]:
+    def _repayment(
+        self, borrower: Borrower, asker: str, now: datetime
+    ) -> Iterable[tuple[str, str, str]]:
         flag, rules = "REPAYMENT_IRREGULARITY", self._policy["repayment_irregularity"]
         today = self.today(now)
         severity = _at_least(rules.get("days_past_due", {}), borrower.days_past_due(today))
         if severity:
             yield flag, "DAYS_PAST_DUE_AT_LEAST", severity
         this_month = today.year * 12 + today.month - 1 - 1970 * 12
-        irregular, due, paid = set(), 0, 0
-        for account in borrower.accounts:
-            if account.history is None or account.role == GUARANTOR:
-                continue
-            for back, letter in enumerate(account.history.statuses):
-                month = account.history.latest_month - back
-                if letter in "12345W" and 0 <= this_month - month < 12:
-                    irregular.add(month)
-                if 1 <= this_month - month <= 3:
-                    due += account.history.due_minor[back]
-                    paid += account.history.paid_minor[back]
-        severity = _at_least(rules.get("irregular_months_12m", {}), len(irregular))
+        # The asker's own months and all others' are judged apart; the worse of both is told.
+        sides = [
+            self._months([a for a in borrower.accounts if (a.lender == asker) is own], this_month)
+            for own in (True, False)
+        ]
+        irregular = max(months for months, _ in sides)
+        severity = _at_least(rules.get("irregular_months_12m", {}), irregular)
         if severity:
             yield flag, "IRREGULAR_MONTHS_AT_LEAST", severity
         start = self._midnight(_months_before(today, 24) + timedelta(days=1))
@@ -159,12 +156,28 @@ class Calculation:
         severity = _at_least(rules.get("written_off_24m", {}), written_off)
         if severity:
             yield flag, "WRITTEN_OFF_AT_LEAST", severity
-        if due > 0:
-            percent = min(100, 100 * paid // due) // 10 * 10
+        percents = [percent for _, percent in sides if percent is not None]
+        if percents:
             limits = rules.get("paid_percent_3m_below", {})
-            below = [name for name in SEVERITIES if name in limits and percent < limits[name]]
+            below = [name for name in SEVERITIES if name in limits and min(percents) < limits[name]]
             if below:
                 yield flag, "PAID_PERCENT_BELOW", below[-1]
+
+    @staticmethod
+    def _months(accounts: Iterable[Account], this_month: int) -> tuple[int, int | None]:
+        """Irregular months of twelve, and percent paid of what was due in three."""
+        irregular, due, paid = set(), 0, 0
+        for account in accounts:
+            if account.history is None or account.role == GUARANTOR:
+                continue
+            for back, letter in enumerate(account.history.statuses):
+                month = account.history.latest_month - back
+                if letter in "12345W" and 0 <= this_month - month < 12:
+                    irregular.add(month)
+                if 1 <= this_month - month <= 3:
+                    due += account.history.due_minor[back]
+                    paid += account.history.paid_minor[back]
+        return len(irregular), min(100, 100 * paid // due) // 10 * 10 if due else None
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time(), self._zone)

@@ -14,7 +14,7 @@ from .errors import InvalidInput, Reason
 MAX_AMOUNT_MINOR = 10**15
 """The largest amount that a field may hold, in minor units."""
 
-_EDGES: tuple[int, ...] = (0, *(m * 10**e for e in range(16) for m in (1, 2, 5)))
+_EDGES: tuple[int, ...] = (0, *(m * 10**e for e in range(19) for m in (1, 2, 5)))
 BAND_COUNT = len(_EDGES) - 1
 
 # ISO 4217, active currencies by the number of digits after the decimal separator.

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from counterfoil.exposure import EventKind, Facility, PaymentStatus, Role
+from counterfoil.exposure import EventKind, Facility, PaymentHistory, PaymentStatus, Role
 from counterfoil_gateway.risk.profile import LenderRecord, Profile
 
 SEVERITIES = ("info", "watch", "high", "critical")
@@ -252,31 +252,46 @@ def _months_ago(today: date, month: int) -> int:
     return (today.year - 1970) * 12 + today.month - 1 - month
 
 
+def _sides(profile: Profile) -> list[list[PaymentHistory]]:
+    """The asker's own histories, and all others'."""
+    return [
+        [
+            history
+            for record in profile.records
+            if (record.lender == profile.asker) is own
+            for history in record.exposure.payment_histories
+        ]
+        for own in (True, False)
+    ]
+
+
 def _irregular(profile: Profile, today: date) -> int:
-    months = set()
-    for record in profile.records:
-        for history in record.exposure.payment_histories:
+    counts = []
+    for histories in _sides(profile):
+        months = set()
+        for history in histories:
             for back, status in enumerate(history.statuses):
                 fine = status in (PaymentStatus.NO_DATA, PaymentStatus.AS_AGREED)
                 month = history.latest_month - back
                 if not fine and 0 <= _months_ago(today, month) <= 11:
                     months.add(month)
-    return len(months)
+        counts.append(len(months))
+    return max(counts)
 
 
 def _paid_percent(profile: Profile, today: date) -> int | None:
     percents = []
-    histories = [h for record in profile.records for h in record.exposure.payment_histories]
-    for currency in {history.currency for history in histories}:
-        due = paid = 0
-        for history in histories:
-            for back in range(len(history.statuses)):
-                ago = _months_ago(today, history.latest_month - back)
-                if history.currency == currency and 1 <= ago <= 3:
-                    due += history.due_minor[back]
-                    paid += history.paid_minor[back]
-        if due:
-            percents.append(min(100, 100 * paid // due))
+    for histories in _sides(profile):
+        for currency in {history.currency for history in histories}:
+            due = paid = 0
+            for history in histories:
+                for back in range(len(history.statuses)):
+                    ago = _months_ago(today, history.latest_month - back)
+                    if history.currency == currency and 1 <= ago <= 3:
+                        due += history.due_minor[back]
+                        paid += history.paid_minor[back]
+            if due:
+                percents.append(min(100, 100 * paid // due))
     return min(percents) // 10 * 10 if percents else None
 
 

@@ -30,6 +30,11 @@ def told_days(own: int, others: int) -> int:
     return max(own, lower_edge(DAYS_STEPS, others))
 
 
+def told_percent(own: int | None, others: int | None) -> int | None:
+    """The worse of the asker's own percentage and all others' together; never one of the sum."""
+    return min((percent for percent in (own, others) if percent is not None), default=None)
+
+
 def told_outstanding(own: Mapping[str, int], others: Mapping[str, int]) -> tuple[AmountBand, ...]:
     """What is owed jointly, by currency: the band of others' sum plus the asker's own figure.
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from counterfoil.exposure import NO_REFERENCE, EventKind, PaymentStatus, Role
+from counterfoil.exposure import NO_REFERENCE, EventKind, PaymentHistory, PaymentStatus, Role
 
 from .profile import Profile
 
@@ -16,6 +16,47 @@ LIABLE = (Role.SOLE, Role.JOINT)
 
 PAID_MONTHS = 3
 IRREGULAR_MONTHS = 12
+
+
+class Payments:
+    """How the months went, at the asker alone or at all others together.
+
+    The two are never added up before they are told: whoever can vary its own figures could else
+    read the others' out of the sum.
+    """
+
+    def __init__(self) -> None:
+        self._irregular: set[int] = set()
+        self._due_and_paid: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def add(self, history: PaymentHistory) -> None:
+        """Takes one lender's months in one currency in."""
+        for back, status in enumerate(history.statuses):
+            month = history.latest_month - back
+            if status >= PaymentStatus.PAST_DUE_1:
+                self._irregular.add(month)
+            fell_due, was_paid = history.due_minor[back], history.paid_minor[back]
+            if fell_due or was_paid:
+                due, paid = self._due_and_paid.get((history.currency, month), (0, 0))
+                self._due_and_paid[(history.currency, month)] = (due + fell_due, paid + was_paid)
+
+    def irregular_months_until(self, month: int) -> int:
+        """Irregular months among a month and the 11 before it."""
+        return sum(month - IRREGULAR_MONTHS < m <= month for m in self._irregular)
+
+    def paid_percent_before(self, month: int) -> int | None:
+        """Paid of due over the 3 complete months before a month, of the worst currency.
+
+        Rounded down to a multiple of 10, at most 100; None when nothing was due.
+        """
+        due: defaultdict[str, int] = defaultdict(int)
+        paid: defaultdict[str, int] = defaultdict(int)
+        for (currency, at), (fell_due, was_paid) in self._due_and_paid.items():
+            if month - PAID_MONTHS <= at < month:
+                due[currency] += fell_due
+                paid[currency] += was_paid
+        percents = [min(100 * paid[c] // due[c], 100) for c in due if due[c]]
+        return min(percents) // 10 * 10 if percents else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +74,10 @@ class Facts:
     own_unpaid_since: int | None
     others_unpaid_since: int | None
     """Due day (days since 1970) of the oldest unpaid payment."""
-    irregular_months: frozenset[int]
-    """Months since January 1970 in which any history was past due or written off."""
+    own_payments: Payments
+    others_payments: Payments
     write_offs: tuple[int, ...]
     """Ascending, none later than now."""
-    due_and_paid: Mapping[tuple[str, int], tuple[int, int]]
-    """By currency and month."""
     omitting_lenders: int
     """Lenders whose records omit events because of the cap."""
 
@@ -50,24 +89,6 @@ class Facts:
         """Write-offs from a time on."""
         return len(self.write_offs) - bisect_left(self.write_offs, start)
 
-    def irregular_months_until(self, month: int) -> int:
-        """Irregular months among a month and the 11 before it."""
-        return sum(month - IRREGULAR_MONTHS < m <= month for m in self.irregular_months)
-
-    def paid_percent_before(self, month: int) -> int | None:
-        """Paid of due over the 3 complete months before a month, of the worst currency.
-
-        Rounded down to a multiple of 10, at most 100; None when nothing was due.
-        """
-        due: defaultdict[str, int] = defaultdict(int)
-        paid: defaultdict[str, int] = defaultdict(int)
-        for (currency, at), (fell_due, was_paid) in self.due_and_paid.items():
-            if month - PAID_MONTHS <= at < month:
-                due[currency] += fell_due
-                paid[currency] += was_paid
-        percents = [min(100 * paid[c] // due[c], 100) for c in due if due[c]]
-        return min(percents) // 10 * 10 if percents else None
-
 
 def gather(profile: Profile, now: int) -> Facts:
     """Counts everything that the indicators are made of."""
@@ -78,9 +99,8 @@ def gather(profile: Profile, now: int) -> Facts:
     nameless: list[int] = []
     own_unpaid: list[int] = []
     others_unpaid: list[int] = []
-    irregular: set[int] = set()
+    own_payments, others_payments = Payments(), Payments()
     write_offs: list[int] = []
-    due_and_paid: dict[tuple[str, int], tuple[int, int]] = {}
     omitting = 0
     for record in profile.records:
         lender, exposure = record.lender, record.exposure
@@ -104,16 +124,7 @@ def gather(profile: Profile, now: int) -> Facts:
             elif event.kind is EventKind.WRITTEN_OFF:
                 write_offs.append(event.time)
         for history in exposure.payment_histories:
-            for back, status in enumerate(history.statuses):
-                month = history.latest_month - back
-                if status >= PaymentStatus.PAST_DUE_1:
-                    irregular.add(month)
-                if history.due_minor[back] or history.paid_minor[back]:
-                    due, paid = due_and_paid.get((history.currency, month), (0, 0))
-                    due_and_paid[(history.currency, month)] = (
-                        due + history.due_minor[back],
-                        paid + history.paid_minor[back],
-                    )
+            (own_payments if mine else others_payments).add(history)
     for inquiry in profile.inquiries:
         if inquiry.credit_seeking and inquiry.time <= now:
             _earliest(acts, (inquiry.lender, inquiry.application_reference), inquiry.time)
@@ -129,9 +140,9 @@ def gather(profile: Profile, now: int) -> Facts:
         other_acts=other_acts,
         own_unpaid_since=min(own_unpaid, default=None),
         others_unpaid_since=min(others_unpaid, default=None),
-        irregular_months=frozenset(irregular),
+        own_payments=own_payments,
+        others_payments=others_payments,
         write_offs=tuple(sorted(write_offs)),
-        due_and_paid=due_and_paid,
         omitting_lenders=omitting,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from counterfoil.answer import Clearing, Flag, FlagReason, Severity
 
-from .disclosure import told_count, told_days, told_outstanding
+from .disclosure import told_count, told_days, told_outstanding, told_percent
 from .facts import Facts
 from .policy import Ladder, Policy, met, met_below
 from .windows import Day
@@ -51,9 +51,15 @@ def tell(facts: Facts, policy: Policy, day: Day) -> Told:
         applications_15d=facts.applications_since(day.days_back(15)),
         applications_1m=facts.applications_since(day.months_back(1)),
         worst_days_past_due=told_days(own, others),
-        irregular_months_12m=facts.irregular_months_until(day.month),
+        irregular_months_12m=max(
+            facts.own_payments.irregular_months_until(day.month),
+            facts.others_payments.irregular_months_until(day.month),
+        ),
         written_off_24m=facts.write_offs_since(day.months_back(WRITE_OFF_MONTHS)),
-        paid_percent_3m=facts.paid_percent_before(day.month),
+        paid_percent_3m=told_percent(
+            facts.own_payments.paid_percent_before(day.month),
+            facts.others_payments.paid_percent_before(day.month),
+        ),
     )
 
 

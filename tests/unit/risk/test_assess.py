@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterfoil.answer import AnswerStatus, ExclusionReason
-from counterfoil.exposure import EventKind, Role
+from counterfoil.exposure import EventKind, PaymentHistory, PaymentStatus, Role
 from counterfoil_gateway.risk import policy as risk_policy
 from counterfoil_gateway.risk.assess import Assessment, assess
 from counterfoil_gateway.risk.profile import LenderRecord, Profile
@@ -196,6 +196,28 @@ def test_varying_ones_own_figure_tells_nothing_more_of_others(made: Profile, own
     low, high = before.pop("USD")
     assert after.pop("USD") == (low + own, high + own)
     assert before == after
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_varying_ones_own_history_tells_nothing_more_of_others(data: st.DataObject) -> None:
+    """What is told of both is made of what is told of each alone, never of their sum."""
+    own = record(ASKER, histories=(data.draw(payment_histories()),))
+    others = [record(name, histories=(data.draw(payment_histories()),)) for name in ("b", "c")]
+
+    def told(*given_records: LenderRecord) -> tuple[int, int]:
+        values = {i.code: i.value for i in judged(profile(*given_records)).indicators}
+        return values["irregular_months_12m"], values.get("paid_percent_3m", 100)
+
+    (months, percent), (own_months, own_percent) = told(*others), told(own)
+    assert told(own, *others) == (max(months, own_months), min(percent, own_percent))
+
+
+@st.composite
+def payment_histories(draw: st.DrawFn) -> PaymentHistory:
+    column = st.lists(st.integers(0, 10**6), min_size=12, max_size=12).map(tuple)
+    statuses = st.lists(st.sampled_from(PaymentStatus), min_size=12, max_size=12).map(tuple)
+    return PaymentHistory("USD", 682, draw(statuses), draw(column), draw(column))
 
 
 @settings(max_examples=60)
