@@ -67,18 +67,24 @@ class Ingest:
             return await self._again(statement, statement_hash, envelope)
         self._check_follows(head, statement)
         leaves = batch.check_openings(statement, salts, records)
-        stored = await self._store.accept_batch(
-            v.NewBatch(
-                lender=peer,
-                record_key=key.raw,
-                envelope=wire.envelope_to_bytes(envelope),
-                statement=statement,
-                statement_hash=statement_hash,
-                salts=salts,
-                records=await _checked(statement, member.institution_kind, leaves, records),
-            ),
-            lambda index: self._receipt(statement, statement_hash, index),
+        new = v.NewBatch(
+            lender=peer,
+            record_key=key.raw,
+            envelope=wire.envelope_to_bytes(envelope),
+            statement=statement,
+            statement_hash=statement_hash,
+            salts=salts,
+            records=await _checked(statement, member.institution_kind, leaves, records),
         )
+        try:
+            stored = await self._store.accept_batch(
+                new, lambda index: self._receipt(statement, statement_hash, index)
+            )
+        except CounterfoilError as error:
+            if error.reason is not Reason.SEQUENCE_CONFLICT:
+                raise
+            # The number was taken while this call was checking, maybe by the same bytes.
+            return await self._again(statement, statement_hash, envelope)
         return wire.envelope_from_bytes(stored.receipt)
 
     async def last_receipt(self, peer: str) -> Envelope | None:

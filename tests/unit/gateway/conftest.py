@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from unit.gateway.conformance import Backend, SqliteBackend
+from unit.gateway.house import House, build
 
 from counterfoil_gateway.store.base import Store
 
@@ -25,3 +26,10 @@ async def store(backend: Backend) -> AsyncIterator[Store]:
     opened = await backend.open()
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """A gateway with no members yet."""
+    async with build(tmp_path) as built:
+        yield built
