@@ -83,7 +83,7 @@ class Ingest:
         except CounterfoilError as error:
             if error.reason is not Reason.SEQUENCE_CONFLICT:
                 raise
-            # The number was taken while this call was checking, maybe by the same bytes.
+            # The number was taken while this call was checked, maybe by these very bytes.
             return await self._again(statement, statement_hash, envelope)
         return wire.envelope_from_bytes(stored.receipt)
 

@@ -48,7 +48,8 @@ class Link:
         """Sends a request down and waits for its result."""
         if self._closed:
             raise _unavailable()
-        if len(self._waiting) >= MAX_WAITING:
+        # An evaluator that takes nothing leaves tasks behind whose callers have gone.
+        if max(len(self._waiting), self._tasks.qsize()) >= MAX_WAITING:
             raise CounterfoilError(
                 Reason.OVERLOADED, "the evaluator is busy", retry_after=RETRY_SECONDS
             )
@@ -63,8 +64,11 @@ class Link:
             del self._waiting[number]
 
     async def next_task(self) -> Task | None:
-        """The next task to send, or None when the stream is to end."""
-        return await self._tasks.get()
+        """The next task that someone waits for, or None when the stream is to end."""
+        while (task := await self._tasks.get()) is not None:
+            if task.number in self._waiting:
+                return task
+        return None
 
     def done(self, number: int, partial: PartialEvaluation) -> None:
         """A result came up. One that nobody waits for any more is dropped."""

@@ -99,7 +99,7 @@ class House:
             as_of=seconds(self.clock()) - 60,
         )
 
-    async def publish(self, lender: Lender, *records: bytes, **changes: object) -> BatchReceipt:
+    async def publish(self, lender: Lender, /, *records: bytes, **changes: object) -> BatchReceipt:
         """Publishes the lender's next batch and returns its verified receipt."""
         sealed = lender.seal(records, **changes)
         receipt = await self.send(lender, sealed)
@@ -121,13 +121,13 @@ class House:
         }
         return encode(plain_exposure(**(fields | changes)))
 
-    def inquiry(self, lender: Lender, token: bytes, **changes: object) -> Envelope:
+    def inquiry(self, lender: Lender, token: bytes, /, **changes: object) -> Envelope:
         """A signed inquiry made just now."""
         now = micros(self.clock())
         times: dict[str, object] = {"create_time_us": now, "expire_time_us": now + 60_000_000}
         return lender.sign(lender.inquiry(token, **(times | changes)))
 
-    async def ask(self, lender: Lender, token: bytes, **changes: object) -> Answer:
+    async def ask(self, lender: Lender, token: bytes, /, **changes: object) -> Answer:
         """The verified answer to an inquiry made just now."""
         return self.read(
             await self.assessor.assess(lender.name, self.inquiry(lender, token, **changes))

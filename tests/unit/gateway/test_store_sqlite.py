@@ -49,6 +49,22 @@ async def test_a_new_file_is_its_owners_alone(backend: SqliteBackend) -> None:
     assert stat.S_IMODE(backend.path.stat().st_mode) == 0o600
 
 
+async def test_durability_is_not_left_to_defaults(backend: SqliteBackend) -> None:
+    store = await SqliteStore.open(backend.path)
+    try:
+        with closing(sqlite3.connect(backend.path)) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            strict = other.execute(
+                "SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0"
+                " AND name NOT LIKE 'sqlite_%'"
+            )
+            assert strict.fetchone() == (0,)
+        rows = await store._writer._connection.execute_fetchall("PRAGMA synchronous")
+        assert list(rows) == [(2,)], "FULL"
+    finally:
+        await store.close()
+
+
 async def test_a_file_that_is_there_is_not_made_anew(backend: SqliteBackend) -> None:
     before = backend.path.read_bytes()
     assert await refused(backend.create()) is Reason.ALREADY_EXISTS
